@@ -1,0 +1,1 @@
+"""The audited side: small readable agents, their tools and recorders."""

@@ -1,0 +1,1 @@
+"""Provenance graph: vocabulary, stores and lineage queries."""
