@@ -1,0 +1,1 @@
+"""The proxy, its wire dialects and the OTLP intake."""

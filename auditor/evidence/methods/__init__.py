@@ -1,0 +1,1 @@
+"""One file per method; the table is auditor.evidence.catalogue."""

@@ -1,0 +1,1 @@
+"""Plan, durable queue and workers; runs handlers it is given."""

@@ -1,0 +1,1 @@
+"""Where leased jobs run."""

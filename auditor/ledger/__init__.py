@@ -1,0 +1,1 @@
+"""Append-only store: records, content-addressed payloads, hash chain, verification."""

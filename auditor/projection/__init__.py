@@ -1,0 +1,1 @@
+"""One ledger record -> nodes and relations, and the follower that applies them."""

@@ -1,0 +1,118 @@
+"""Canonical JSON bytes (RFC 8785, JSON Canonicalization Scheme) and the hashes built on them.
+
+Integers beyond 2**53 must be written as strings and floats must be finite: both are refused here rather than
+rounded, because a record whose number changed on the way in would be a false record.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from auditor.errors import BadValue
+
+_SAFE_INTEGER = 2**53
+_Put = Callable[[str], object]
+
+
+def canonical_bytes(value: object) -> bytes:
+    """RFC 8785 bytes of a JSON value (dict, list, tuple, str, int, float, bool, None).
+
+    Raises BadValue for anything JSON cannot say exactly (NaN, infinity, integers beyond 2**53, lone surrogates).
+    """
+    pieces: list[str] = []
+    _write(value, pieces.append)
+    try:
+        return "".join(pieces).encode("utf-8")
+    except UnicodeEncodeError as fault:
+        raise BadValue("text", f"contains a lone surrogate: {fault.reason}", "store the raw bytes instead") from fault
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of data as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def content_id(value: object) -> str:
+    """SHA-256 over the canonical bytes of a JSON value."""
+    return sha256_hex(canonical_bytes(value))
+
+
+def leaf_hash(data: bytes) -> str:
+    """RFC 9162 leaf hash, SHA-256(0x00 || data): the id of a record and its place in the Merkle tree."""
+    return sha256_hex(b"\x00" + data)
+
+
+def seed_of(key: str, replicate: int) -> int:
+    """First 8 bytes of SHA-256(key || replicate) as an unsigned integer: every draw can be redone."""
+    return int.from_bytes(hashlib.sha256(f"{key}|{replicate}".encode()).digest()[:8], "big")
+
+
+def _write(value: object, put: _Put) -> None:
+    if value is None:
+        put("null")
+    elif value is True:
+        put("true")
+    elif value is False:
+        put("false")
+    elif isinstance(value, str):
+        put(json.dumps(value, ensure_ascii=False))
+    elif isinstance(value, int):
+        if abs(value) > _SAFE_INTEGER:
+            raise BadValue("number", f"{value} is beyond 2**53", "write it as a string")
+        put(str(value))
+    elif isinstance(value, float):
+        put(_number(value))
+    elif isinstance(value, Mapping):
+        _write_object(value, put)
+    elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        put("[")
+        for index, item in enumerate(value):
+            if index:
+                put(",")
+            _write(item, put)
+        put("]")
+    else:
+        raise BadValue("value", f"{type(value).__name__} is not JSON", "convert it to text, number, list or object")
+
+
+def _write_object(value: Mapping[object, object], put: _Put) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            raise BadValue("key", f"{key!r} is not text", "use text keys")
+    put("{")
+    first = True
+    for key in sorted(value, key=lambda k: str(k).encode("utf-16-be", "surrogatepass")):
+        if not first:
+            put(",")
+        first = False
+        put(json.dumps(key, ensure_ascii=False))
+        put(":")
+        _write(value[key], put)
+    put("}")
+
+
+def _number(value: float) -> str:
+    """A float as ECMAScript's Number::toString prints it (RFC 8785 section 3.2.2.3)."""
+    if not math.isfinite(value):
+        raise BadValue("number", f"{value} is not finite", "record the reason why it is missing instead")
+    if value == 0:
+        return "0"
+    sign = "-" if value < 0 else ""
+    text, exponent = repr(abs(value)), 0
+    if "e" in text:
+        text, tail = text.split("e")
+        exponent = int(tail)
+    whole, _, fraction = text.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + exponent - (len(whole + fraction) - len((whole + fraction).lstrip("0")))
+    digits = digits.rstrip("0")
+    if 0 < point <= 21:
+        if len(digits) <= point:
+            return sign + digits + "0" * (point - len(digits))
+        return sign + digits[:point] + "." + digits[point:]
+    if -6 < point <= 0:
+        return sign + "0." + "0" * -point + digits
+    power = point - 1
+    head = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    return f"{sign}{head}e{'+' if power > 0 else '-'}{abs(power)}"

@@ -1,0 +1,99 @@
+"""Bodies of the records that capture writes: proxied exchanges, imported transcripts, gaps; and payload references."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["complete", "client_cancelled", "upstream_failed", "refused", "crashed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """Reference to stored bytes.
+
+    `address` = SHA-256(salt || bytes) with an erasable salt. When the bytes were stored as a skeleton plus messages,
+    `address` names the skeleton, `context` the last link of the prefix chain of its messages and `messages` their
+    number; otherwise both are None.
+    """
+
+    address: str
+    size: int
+    context: str | None = None
+    messages: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Wall-clock times (RFC 3339, nine digits); None when the moment never came."""
+
+    started: str
+    upstream_headers: str | None
+    first_byte: str | None
+    last_byte: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joins:
+    """What ties an exchange to a run; stored as received, decided on by structure alone."""
+
+    run: str | None = None
+    step: str | None = None
+    tags: str | None = None
+    purpose: str | None = None
+    traceparent: str | None = None
+    credential: str | None = None
+    """Keyed fingerprint of the credential that was sent; never the credential."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One HTTP call through the proxy."""
+
+    dialect: str | None
+    """`openai_chat`, or None for pass-through routes."""
+    method: str
+    path: str
+    """Path and query as received, without the project prefix."""
+    upstream: str
+    """Name of the upstream in the allow-list."""
+    status: int | None
+    outcome: Outcome
+    request: Payload | None
+    response: Payload | None
+    request_headers: Mapping[str, str]
+    response_headers: Mapping[str, str]
+    times: Times
+    joins: Joins
+    model: str | None
+    """Model name as asked for, where the dialect shows one."""
+    model_digest: str
+    """Weights digest declared in the models file at capture time, or `unknown`."""
+    relayed: int
+    """Response bytes the client was sent."""
+    unparsed: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """A run imported from a trace file that somebody else recorded: messages in order, no wire bytes."""
+
+    format: str
+    run: str
+    model: str
+    messages: Payload
+    """JSON array of messages in records.messages' wire form."""
+    tools: Payload | None
+    origin: str
+    """Where it came from and under which licence."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """Whatever the file says beside messages, e.g. reward and expected actions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Something known to be missing, and why. Recording trouble becomes a record, never silence."""
+
+    what: str
+    why: str
+    run: str | None = None
+    record: str | None = None

@@ -1,0 +1,158 @@
+"""What was said: messages, their parts, and spans into the text of a part.
+
+Identity is not a property of a value: a message's id covers its parent's id, so that the same words said twice in
+one conversation are two messages, and two calls that share a prefix share the ids of that prefix.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from auditor.records.canonical import content_id
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "event", "other"]
+"""`event` marks what an agent's recorder said (a selector's inputs and choice), not a chat message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    text: str
+    type: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reasoning:
+    """Thinking the provider marked as such; `text` is empty when it was redacted or encrypted."""
+
+    text: str
+    signature: str | None = None
+    redacted: bool = False
+    type: Literal["reasoning"] = "reasoning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    call_id: str | None
+    name: str
+    arguments: str
+    """The arguments as received: JSON text, byte for byte."""
+    type: Literal["tool_call"] = "tool_call"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResult:
+    call_id: str | None
+    name: str | None
+    text: str
+    is_error: bool | None = None
+    """None when the dialect does not say."""
+    type: Literal["tool_result"] = "tool_result"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    """A part this version has no word for, kept as it came."""
+
+    kind: str
+    data: object
+    type: Literal["other"] = "other"
+
+
+Part = Text | Reasoning | ToolCall | ToolResult | Other
+
+
+def part_text(part: Part) -> str:
+    """The recorded text that spans point into: arguments for a tool call, empty for unknown parts."""
+    if isinstance(part, ToolCall):
+        return part.arguments
+    if isinstance(part, Other):
+        return ""
+    return part.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    role: Role
+    parts: tuple[Part, ...]
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A piece of a recorded part. `start` and `end` are UTF-8 byte offsets, half-open, in part_text(part).
+
+    `pointer` is an RFC 6901 JSON pointer when the piece is a JSON field of that text (offsets still given), else None.
+    """
+
+    message: str
+    part: int
+    start: int
+    end: int
+    pointer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedMessage:
+    """A message at its place in a conversation; `parent` is None for the first."""
+
+    id: str
+    parent: str | None
+    message: Message
+
+
+def message_json(message: Message) -> dict[str, object]:
+    """The normal form that is hashed: empty texts and unset fields dropped, so that an echo keeps its id."""
+    parts: list[object] = []
+    for part in message.parts:
+        body = {key: value for key, value in vars(part).items() if value is not None}
+        if isinstance(part, Text) and not part.text:
+            continue
+        if isinstance(part, Reasoning) and not (part.text or part.signature or part.redacted):
+            continue
+        parts.append(body)
+    form: dict[str, object] = {"role": message.role, "parts": parts}
+    if message.name is not None:
+        form["name"] = message.name
+    return form
+
+
+def message_id(message: Message, parent: str | None) -> str:
+    """SHA-256 of {parent, message in normal form}."""
+    return content_id({"parent": parent, "message": message_json(message)})
+
+
+def place(messages: "tuple[Message, ...] | list[Message]", parent: str | None = None) -> tuple[PlacedMessage, ...]:
+    """Give each message of a conversation its id, in order, starting after `parent`."""
+    placed = []
+    for message in messages:
+        own = message_id(message, parent)
+        placed.append(PlacedMessage(id=own, parent=parent, message=message))
+        parent = own
+    return tuple(placed)
+
+
+def span_text(message: Message, span: Span) -> str:
+    """The text a span covers; raises UnicodeDecodeError when it cuts a character."""
+    return part_text(message.parts[span.part]).encode()[span.start : span.end].decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One model call as a dialect parsed it from recorded bytes (or an importer from a trace file)."""
+
+    record: str
+    """Id of the exchange or transcript record it came from."""
+    model: str
+    messages: tuple[Message, ...]
+    outputs: tuple[Message, ...]
+    """One assistant message per choice; empty when the call failed before any output."""
+    tools: tuple[Mapping[str, object], ...] = ()
+    """Tool schemas as sent (OpenAI form: {"type":"function","function":{…}})."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Sampling settings as sent: temperature, max_tokens, seed…; absent keys were not sent."""
+    finish: tuple[str, ...] = ()
+    usage: Mapping[str, object] = field(default_factory=dict)
+    logprobs: tuple[float, ...] | None = None
+    """Log-probabilities of the output tokens of choice 0 where the upstream gave them, else None."""
+    unparsed: str | None = None
+    """Why the bytes could not be understood, or None."""

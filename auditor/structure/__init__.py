@@ -1,0 +1,1 @@
+"""Recorded calls and spans -> runs, steps, claims, value links, record checks. Pure functions, no torch."""

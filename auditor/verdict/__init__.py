@@ -1,0 +1,1 @@
+"""Rules: evidence -> finding -> verdict. Reads ledger records only."""

@@ -1,0 +1,1 @@
+"""Audit API and dashboard; reads, and hands commands to protocols it is given."""
