@@ -3,8 +3,8 @@
 ::
 
     GraphError
-    ├── InvalidGraphValue   a node, relation, position or query argument that the vocabulary does not allow (also a ValueError)
-    ├── UnknownStore        a store address whose scheme nobody serves (also a ValueError)
+    ├── InvalidGraphValue   a node, relation, position or query argument that the vocabulary does not allow; a ValueError
+    ├── UnknownStore        a store address whose scheme nobody serves; a ValueError
     ├── StoreUnavailable    the database cannot be reached, opened or logged in to
     └── StoreFailure        the database answered with an error of its own, or is in a state that needs a person
 

@@ -1,8 +1,8 @@
 """Values of the provenance graph: nodes, graded relations, subgraphs.
 
-The vocabulary is W3C PROV (PROV-DM, 2013): *entities* are things (messages, tool outputs, claims), *activities* are what
-happened (model and tool calls, steps), *agents* bear responsibility (an AI agent, a model build, a user). Class names follow
-PROV-AGENT (arXiv:2508.02866) where it has them.
+The vocabulary is W3C PROV (PROV-DM, 2013): *entities* are things (messages, tool outputs, claims), *activities* are
+what happened (model and tool calls, steps), *agents* bear responsibility (an AI agent, a model build, a user). Class
+names follow PROV-AGENT (arXiv:2508.02866) where it has them.
 
 Relations point from later to earlier, effect to cause. Each carries a *grade* that says how it is known:
 
@@ -46,9 +46,9 @@ NODE_TYPES: Mapping[str, Kind] = MappingProxyType({
 
 RELATION_TYPES: frozenset[str] = frozenset({
     # PROV-DM
-    "used", "wasGeneratedBy", "wasDerivedFrom", "wasInformedBy", "wasAssociatedWith", "wasAttributedTo", "actedOnBehalfOf",
-    "hadMember", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy", "wasInfluencedBy", "wasRevisionOf", "wasQuotedFrom",
-    "hadPrimarySource", "specializationOf", "alternateOf",
+    "used", "wasGeneratedBy", "wasDerivedFrom", "wasInformedBy", "wasAssociatedWith", "wasAttributedTo",
+    "actedOnBehalfOf", "hadMember", "wasStartedBy", "wasEndedBy", "wasInvalidatedBy", "wasInfluencedBy",
+    "wasRevisionOf", "wasQuotedFrom", "hadPrimarySource", "specializationOf", "alternateOf",
     # PROV-AGENT
     "hasMemberActivity",
     # ours
@@ -74,8 +74,8 @@ class Node:
     """One thing, happening or bearer of responsibility.
 
     Raises:
-        InvalidGraphValue: an unknown kind, a malformed type or time, text too long or not Unicode, an attribute that is not
-            a scalar, a float that is not finite, an integer beyond 2⁵³.
+        InvalidGraphValue: an unknown kind, a malformed type or time, text too long or not Unicode, an attribute that
+            is not a scalar, a float that is not finite, an integer beyond 2⁵³.
     """
 
     id: str
@@ -98,7 +98,8 @@ class Node:
         if not isinstance(self.type, str) or not _NAME.fullmatch(self.type):
             raise InvalidGraphValue(f"{where}: type must be a name of letters and digits, not {self.type!r:.80}")
         if self.at is not None and not (isinstance(self.at, str) and _TIME.fullmatch(self.at)):
-            raise InvalidGraphValue(f"{where}: at must be RFC 3339 text such as 2026-01-31T12:00:00Z or None, not {self.at!r:.80}")
+            raise InvalidGraphValue(
+                f"{where}: at must be RFC 3339 text such as 2026-01-31T12:00:00Z or None, not {self.at!r:.80}")
         _check_common(self, where)
 
     @property
@@ -108,19 +109,20 @@ class Node:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-ready form, as used in the digest."""
-        return {"id": self.id, "kind": self.kind, "type": self.type, "run": self.run, "label": self.label, "at": self.at,
-                "attrs": dict(self.attrs)}
+        return {"id": self.id, "kind": self.kind, "type": self.type, "run": self.run, "label": self.label,
+                "at": self.at, "attrs": dict(self.attrs)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relation:
     """One directed, graded relation from a later node to an earlier one.
 
-    Two relations are the same when `source`, `type`, `target`, `grade` and `key` are; a later record then replaces the rest.
+    Two relations are the same when `source`, `type`, `target`, `grade` and `key` are; a later record then replaces
+    the rest.
 
     Raises:
-        InvalidGraphValue: as for `Node`; also a type outside `RELATION_TYPES`, an unknown grade, or an ``effect`` attribute
-            that is neither a number nor None.
+        InvalidGraphValue: as for `Node`; also a type outside `RELATION_TYPES`, an unknown grade, or an ``effect``
+            attribute that is neither a number nor None.
     """
 
     source: str
@@ -156,7 +158,7 @@ class Relation:
 
     @property
     def effect(self) -> float | None:
-        """Measured effect on the target, in nats unless ``attrs["unit"]`` says otherwise; None where none was measured."""
+        """Measured effect on the target, in nats unless ``attrs["unit"]`` differs; None where none was measured."""
         value = self.attrs.get("effect")
         return None if value is None else float(value)
 

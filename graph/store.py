@@ -1,7 +1,7 @@
 """The protocol of a graph store, and the shapes its callers pass.
 
-A store is a read model of the ledger: drop it, apply every record again in order, get the same graph and the same digest.
-Every implementation passes ``tests/contracts/test_graph_store.py``.
+A store is a read model of the ledger: drop it, apply every record again in order, get the same graph and the same
+digest. Every implementation passes ``tests/contracts/test_graph_store.py``.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -36,9 +36,9 @@ class GraphStore(Protocol):
     Queries about an id that the store does not hold give None or an empty subgraph; they never raise for that.
 
     Where a query takes `grades`, only relations of those grades are followed and returned (None: all). Where it takes
-    `min_effect`, *causal* relations whose absolute effect is smaller, or was not measured, are left out; the other grades
-    carry no effect and are not touched by it. Where it takes `limit`, it is the largest number of nodes returned, nearest
-    first and then by id; `Subgraph.truncated` says that there were more.
+    `min_effect`, *causal* relations whose absolute effect is smaller, or was not measured, are left out; the other
+    grades carry no effect and are not touched by it. Where it takes `limit`, it is the largest number of nodes
+    returned, nearest first and then by id; `Subgraph.truncated` says that there were more.
     """
 
     def position(self) -> int:
@@ -50,10 +50,10 @@ class GraphStore(Protocol):
 
         Args:
             position: ledger position of the record, from 0. Positions at or below the current one are ignored.
-            nodes: described nodes. A node already known is updated: kind and type are replaced, attributes are replaced name
-                by name, a label, run or time is replaced unless the new one is empty.
-            relations: the same rule. An end that is not known yet becomes a placeholder, filled in when it is described;
-                a placeholder never overwrites anything.
+            nodes: described nodes. A node already known is updated: kind and type are replaced, attributes are
+                replaced name by name, a label, run or time is replaced unless the new one is empty.
+            relations: the same rule. An end that is not known yet becomes a placeholder, filled in when it is
+                described; a placeholder never overwrites anything.
 
         Returns:
             False when the position had been applied before, and nothing was done.
@@ -69,7 +69,7 @@ class GraphStore(Protocol):
         ...
 
     def run_subgraph(self, run: str) -> Subgraph:
-        """Nodes of a run, relations of that run or leaving its nodes, and the nodes of other runs that these touch."""
+        """Nodes of a run, relations of that run or leaving its nodes, and the other nodes that these touch."""
         ...
 
     def neighbourhood(self, node_id: str, hops: int = 2, grades: Collection[Grade] | None = None,
