@@ -31,6 +31,6 @@ def load(name: str) -> Method:
 
 def specs() -> Iterator[MethodSpec]:
     """What is known of every method; spec constants live in evidence.specs so that this loads no torch."""
-    from auditor.evidence import specs as table
+    table = import_module("auditor.evidence.specs")
 
     yield from table.SPECS.values()

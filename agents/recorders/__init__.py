@@ -1,0 +1,1 @@
+"""What the wire cannot show, said in OpenTelemetry spans and nothing else."""

@@ -1,0 +1,115 @@
+"""Every setting, read once: defaults, then `auditor.toml`, then `AUDITOR_*` in the environment, then the command line."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from auditor.errors import BadSetup
+
+PREFIX = "AUDITOR_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Names are those of the environment without `AUDITOR_`, in lower case."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback unless told otherwise."""
+    port: int = 8787
+    """One port for the proxy, OTLP, the audit API and the dashboard."""
+    data: Path = Path("auditor-data")
+    """Folder for the ledger, caches and keys."""
+    ledger: str = ""
+    """`sqlite:///path`; empty means `ledger.db` in the data folder."""
+    graph: str = ""
+    """`sqlite:///path`, `memory:` or `bolt://host:port`; empty means `graph.db` in the data folder."""
+    models: Path | None = None
+    """The models file; without it everything that needs weights says `weights_unavailable`."""
+    executor: str = "local"
+    """Where jobs run: `local`."""
+    workers: int = 1
+    """Worker processes the server starts; 0 when they run elsewhere (`auditor work`)."""
+    upstreams: Mapping[str, str] = field(default_factory=lambda: {"openai": "https://api.openai.com"})
+    """Named upstreams, dialect -> base address. This is the allow-list; requests cannot name others."""
+    neo4j_user: str = "neo4j"
+    """User of a `bolt://` graph."""
+    neo4j_password: str = field(default="", repr=False)
+    """Password of a `bolt://` graph."""
+
+    @property
+    def ledger_url(self) -> str:
+        return self.ledger or f"sqlite:///{self.data / 'ledger.db'}"
+
+    @property
+    def graph_url(self) -> str:
+        return self.graph or f"sqlite:///{self.data / 'graph.db'}"
+
+    @property
+    def cache(self) -> Path:
+        """Prepared dictionaries and influence indexes."""
+        return self.data / "cache"
+
+
+def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+    """Settings from all four places; `flags` that are None were not given. BadSetup names the setting and its place."""
+    env = os.environ if environment is None else environment
+    file = Path(env.get(PREFIX + "CONFIG", "auditor.toml"))
+    settings = Settings()
+    names = {one.name for one in fields(Settings)}
+    if file.is_file():
+        settings = _apply(settings, _toml(file), names, str(file))
+    elif PREFIX + "CONFIG" in env:
+        raise BadSetup("AUDITOR_CONFIG", f"{file} does not exist", "name an existing TOML file or unset it")
+    known = {key.removeprefix(PREFIX).lower(): value for key, value in env.items() if key.startswith(PREFIX)}
+    ignored = {"config", "require_real"}
+    settings = _apply(settings, {k: v for k, v in known.items() if k not in ignored}, names, "environment")
+    settings = _apply(settings, {k: v for k, v in flags.items() if v is not None}, names, "command line")
+    _check(settings)
+    return settings
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as fault:
+        raise BadSetup(str(file), str(fault), "correct the TOML") from fault
+
+
+def _apply(settings: Settings, given: Mapping[str, Any], names: set[str], place: str) -> Settings:
+    unknown = set(given) - names
+    if unknown:
+        raise BadSetup(f"{place}: {min(unknown)}", "is not a setting", f"use one of {', '.join(sorted(names))}")
+    return replace(settings, **{name: _cast(name, value, place) for name, value in given.items()})
+
+
+def _cast(name: str, value: Any, place: str) -> Any:
+    if name in {"port", "workers"}:
+        try:
+            return int(value)
+        except ValueError as fault:
+            raise BadSetup(f"{place}: {name}", f"{value!r} is not a whole number", "give a number") from fault
+    if name in {"data", "models"}:
+        return Path(value).expanduser() if str(value) else None
+    if name == "upstreams" and isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        return {key.strip(): address.strip() for key, _, address in pairs}
+    return value
+
+
+def _check(settings: Settings) -> None:
+    for name, address in settings.upstreams.items():
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise BadSetup(f"upstreams.{name}", f"{address!r} is not an http(s) address", "write name=https://host")
+    if not settings.upstreams:
+        raise BadSetup("upstreams", "is empty", "write AUDITOR_UPSTREAMS=openai=https://host")
+    if settings.executor != "local":
+        raise BadSetup("executor", f"{settings.executor!r} is not built in", "use local")
+    if not 0 <= settings.port <= 65535:
+        raise BadSetup("port", f"{settings.port} is not a port", "use 1 to 65535")
+    if settings.workers < 0:
+        raise BadSetup("workers", "is negative", "use 0 or more")
