@@ -3,7 +3,7 @@
 ::
 
     GraphError
-    ├── InvalidGraphValue   a node, relation, position or query argument that the vocabulary does not allow; a ValueError
+    ├── InvalidGraphValue   a node, relation, position or argument that is not allowed; a ValueError
     ├── UnknownStore        a store address whose scheme nobody serves; a ValueError
     ├── StoreUnavailable    the database cannot be reached, opened or logged in to
     └── StoreFailure        the database answered with an error of its own, or is in a state that needs a person

@@ -81,8 +81,10 @@ class SqliteGraph:
                 connection.close()
                 raise StoreUnavailable(
                     f"graph {self._path} has layout {version}, not {SCHEMA_VERSION}; delete it and rebuild")
-            connection.executescript(f"PRAGMA journal_mode=WAL;BEGIN IMMEDIATE;{_SCHEMA}"
-                                     f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            # Asked for only when needed: switching a file that others have open would fail as locked.
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise StoreUnavailable(f"cannot open the graph {self._path}: {error}") from error
         self._idle.put(connection)
@@ -121,7 +123,8 @@ class SqliteGraph:
                 f"SELECT rid FROM relation WHERE source IN ({own}))", {"run": run}).fetchall()
             nodes = connection.execute(
                 f"SELECT {_NODE} FROM node n WHERE n.nid IN ({own} UNION "
-                f"SELECT source FROM relation WHERE run = :run UNION SELECT target FROM relation WHERE run = :run UNION "
+                f"SELECT source FROM relation WHERE run = :run UNION "
+                f"SELECT target FROM relation WHERE run = :run UNION "
                 f"SELECT target FROM relation WHERE source IN ({own}))", {"run": run}).fetchall()
         return subgraph(map(_node, nodes), map(_relation, relations))
 
@@ -261,10 +264,10 @@ def _write(connection: sqlite3.Connection, changes: Changes, keys: dict[str, int
                 values).fetchone()
     connection.executemany(
         "INSERT INTO relation (id, source, target, type, grade, key, effect, run, label, attrs) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET effect=excluded.effect, run=excluded.run, "
-        "label=excluded.label, attrs=excluded.attrs",
-        [(name, keys[item.source], keys[item.target], item.type, item.grade, item.key, item.effect, item.run, item.label,
-          attrs_text(item.attrs)) for name, item in changes.relations.items()])
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "effect=excluded.effect, run=excluded.run, label=excluded.label, attrs=excluded.attrs",
+        [(name, keys[item.source], keys[item.target], item.type, item.grade, item.key, item.effect, item.run,
+          item.label, attrs_text(item.attrs)) for name, item in changes.relations.items()])
 
 
 def _node(row: Sequence[Any]) -> Node:
