@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "auditor.verdict.protocol", "graph",
     },
     "graph": set(),
-    "agents": set(),
+    "agents": {"agents.planted"},
     "agents.planted": {"agents"},
 }  # fmt: skip
 
