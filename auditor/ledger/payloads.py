@@ -1,0 +1,149 @@
+"""Payloads of the SQLite ledger: stored once, read back and checked against their address."""
+
+import hashlib
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from auditor.errors import LedgerBroken, NotFound, Unavailable
+from auditor.ledger.blobs import Skeleton, cut, pack, unpack
+from auditor.ledger.chain import ZERO, context_link, payload_address
+from auditor.ledger.schema import Readers
+from auditor.ledger.writer import Write, Writer
+from auditor.records.exchange import Payload
+
+MAX_WAITING_BYTES = 512 * 2**20
+"""Payload bytes held in memory while the disk refuses them; more is refused, so that trouble stays visible."""
+_REMEMBERED = 100_000
+
+
+class SqlitePayloads:
+    """Thread-safe. What was put is readable at once, from memory until it is durable."""
+
+    def __init__(self, readers: Readers, writer: Writer) -> None:
+        self._readers = readers
+        self._writer = writer
+        self._addresses = _Recent()
+        self._links = _Recent()
+        self._waiting: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> str:
+        plain = hashlib.sha256(data).digest()
+        known: str | None = self._addresses.get(plain) or self._stored_address(plain)
+        if known is not None:
+            self._addresses.add(plain, known)
+            return known
+        if self._writer.waiting_bytes > MAX_WAITING_BYTES:
+            raise Unavailable("ledger", "cannot write and its memory is full", "check the disk")
+        salt = secrets.token_bytes(16)
+        address = payload_address(salt, data)
+        codec, packed = pack(data)
+        self._waiting[address] = data
+        self._writer.put(Write(
+            statement="INSERT OR IGNORE INTO payloads(address, salt, codec, size, data) VALUES(?,?,?,?,?)",
+            values=(address, salt, codec, len(data), packed), size=len(packed),
+            done=lambda: self._settle(address),
+        ))  # fmt: skip
+        self._writer.put(Write(statement="INSERT OR IGNORE INTO dedup VALUES(?,?)", values=(plain, address)))
+        self._addresses.add(plain, address)
+        return address
+
+    def put_split(self, data: bytes, spans: Sequence[tuple[int, int]]) -> Payload:
+        pieces = cut(data, spans)
+        if pieces is None:
+            return Payload(address=self.put(data), size=len(data))
+        skeleton = Skeleton(head=self.put(pieces.head), tail=self.put(pieces.tail), gaps=pieces.gaps)
+        written = skeleton.to_bytes()
+        again = Skeleton.from_bytes(written).join(pieces.head, pieces.messages, pieces.tail)
+        if hashlib.sha256(again).digest() != hashlib.sha256(data).digest():
+            return Payload(address=self.put(data), size=len(data))
+        parent = ZERO
+        for message in pieces.messages:
+            address = self.put(message)
+            own = context_link(parent, address)
+            if self._links.get(own) is None:
+                self._writer.put(Write(
+                    statement="INSERT OR IGNORE INTO contexts VALUES(?,?,?)",
+                    values=(bytes.fromhex(own), bytes.fromhex(parent), bytes.fromhex(address)),
+                ))  # fmt: skip
+                self._links.add(own, (parent, address))
+            parent = own
+        return Payload(address=self.put(written), size=len(data), context=parent, messages=len(pieces.messages))
+
+    def payload(self, ref: Payload | str) -> bytes:
+        if isinstance(ref, str) or ref.context is None:
+            return self._payload(ref if isinstance(ref, str) else ref.address)
+        skeleton = Skeleton.from_bytes(self._payload(ref.address))
+        addresses = self._context(ref.context, ref.messages or 0)
+        whole = skeleton.join(
+            self._payload(skeleton.head), [self._payload(a) for a in addresses], self._payload(skeleton.tail)
+        )
+        if len(whole) != ref.size:
+            problem = f"has {len(whole)} bytes, not {ref.size}"
+            raise LedgerBroken(f"payload {ref.address}", problem, "run auditor verify")
+        return whole
+
+    def _settle(self, address: str) -> None:
+        self._waiting.pop(address, None)
+
+    def _stored_address(self, plain: bytes) -> str | None:
+        with self._readers.use() as connection:
+            row = connection.execute("SELECT address FROM dedup WHERE plain=?", (plain,)).fetchone()
+        return str(row[0]) if row else None
+
+    def _payload(self, address: str) -> bytes:
+        waiting = self._waiting.get(address)
+        if waiting is not None:
+            return waiting
+        with self._readers.use() as connection:
+            row = connection.execute("SELECT salt, codec, data FROM payloads WHERE address=?", (address,)).fetchone()
+        if row is None:
+            raise NotFound("payload", f"{address} is not in the ledger", "it was erased or never stored")
+        data = unpack(row[1], row[2])
+        if payload_address(row[0], data) != address:
+            raise LedgerBroken(f"payload {address}", "does not match its address", "run auditor verify")
+        return data
+
+    def _context(self, last: str, count: int) -> list[str]:
+        """Payload addresses of a conversation, first message first."""
+        found: list[str] = []
+        own = last
+        while own != ZERO:
+            parent, address = self._context_row(own)
+            if context_link(parent, address) != own:
+                raise LedgerBroken(f"context {own}", "does not match its hash", "run auditor verify")
+            found.append(address)
+            own = parent
+        if len(found) != count:
+            raise LedgerBroken(f"context {last}", f"has {len(found)} messages, not {count}", "run auditor verify")
+        return found[::-1]
+
+    def _context_row(self, own: str) -> tuple[str, str]:
+        recent: tuple[str, str] | None = self._links.get(own)
+        if recent is not None:
+            return recent
+        with self._readers.use() as connection:
+            row = connection.execute("SELECT parent, address FROM contexts WHERE h=?", (bytes.fromhex(own),)).fetchone()
+        if row is None:
+            raise NotFound("context", f"{own} is not in the ledger", "it was erased or never stored")
+        return row[0].hex(), row[1].hex()
+
+
+class _Recent:
+    """The newest entries of a look-up; older ones are found in the database again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Any, Any] = OrderedDict()
+
+    def get(self, key: Any) -> Any:
+        with self._lock:
+            return self._entries.get(key)
+
+    def add(self, key: Any, value: Any) -> None:
+        with self._lock:
+            self._entries[key] = value
+            while len(self._entries) > _REMEMBERED:
+                self._entries.popitem(last=False)

@@ -1,0 +1,260 @@
+"""The one writer thread of a process: takes work from a queue, commits it in groups.
+
+A group ends at 256 items, or as soon as the queue is empty when somebody waits for an append; work that nobody waits
+for (payloads, journal bytes) lingers a few milliseconds so that it shares a commit. Work that was not asked to be
+durable yet and whose commit failed is kept and goes first into the next group, so that an acknowledged record never
+points to a payload that was lost.
+"""
+
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import Unavailable
+from auditor.ledger.blobs import pack
+from auditor.ledger.chain import ZERO, link
+from auditor.ledger.protocol import Entry, Fence, Head, Stored
+from auditor.ledger.schema import connect
+from auditor.records.canonical import canonical_bytes, leaf_hash
+from auditor.records.record import RECORD_VERSION, Record
+from auditor.records.times import now_text
+
+GROUP = 256
+LINGER_SECONDS = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """A statement nobody waits for; `done` runs after it is durable."""
+
+    statement: str
+    values: tuple[Any, ...]
+    size: int = 0
+    done: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """An entry whose body is already canonical, so that the writer thread only adds the envelope."""
+
+    entry: Entry
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Append:
+    """Entries to be appended in one transaction, with the journals that end with them."""
+
+    entries: tuple[Ready, ...]
+    fence: Fence | None
+    closing: tuple[str, ...]
+    future: "Future[list[Stored]]" = field(default_factory=Future)
+
+
+class _Stop:
+    pass
+
+
+Item = Write | Append | _Stop
+
+
+class Writer:
+    """Owns the write connection. `committed` is notified with the new head after every commit that appended."""
+
+    def __init__(self, path: Path, committed: Callable[[Head], None]) -> None:
+        self._path = path
+        self._committed = committed
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._backlog: list[Write] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self.waiting_bytes = 0
+        """Payload and journal bytes accepted but not yet durable."""
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, item: "Write | Append") -> None:
+        """Queue work; Unavailable once closed."""
+        with self._lock:
+            if self._closed:
+                raise Unavailable("ledger", "is closed", "open it again")
+            if isinstance(item, Write):
+                self.waiting_bytes += item.size
+            self._queue.put(item)
+
+    def close(self) -> None:
+        """Commit what is queued, then end the thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(_Stop())
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        stopping = False
+        while not stopping:
+            group, stopping = self._collect()
+            try:
+                if connection is None:
+                    connection = connect(self._path)
+                self._commit(connection, group)
+            except Exception as fault:  # whatever went wrong belongs to those who wait for it; the thread must live
+                connection = self._recover(connection, group, fault)
+        if connection is not None:
+            connection.close()
+
+    def _collect(self) -> tuple[list[Item], bool]:
+        """Wait for work, then take all that is there."""
+        group: list[Item] = [self._queue.get()]
+        deadline = time.monotonic() + LINGER_SECONDS
+        while len(group) < GROUP and not isinstance(group[-1], _Stop):
+            waited_for = any(isinstance(item, Append) for item in group)
+            rest = 0.0 if waited_for else deadline - time.monotonic()
+            try:
+                group.append(self._queue.get(timeout=rest) if rest > 0 else self._queue.get_nowait())
+            except queue.Empty:
+                break
+        stopping = isinstance(group[-1], _Stop)
+        return (group[:-1] if stopping else group), stopping
+
+    def _commit(self, connection: sqlite3.Connection, group: list[Item]) -> None:
+        """One transaction for the backlog and the group; futures resolve after the commit."""
+        if not group and not self._backlog:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        done: list[tuple[Append, list[Stored]]] = []
+        turned_down: list[tuple[Append, Exception]] = []
+        head = _Tail(connection)
+        writes = list(self._backlog)
+        for write in writes:
+            connection.execute(write.statement, write.values)
+        for item in group:
+            if isinstance(item, Write):
+                writes.append(item)
+                connection.execute(item.statement, item.values)
+            elif isinstance(item, Append):
+                refusal = _fenced(connection, item)
+                if refusal is not None:
+                    turned_down.append((item, refusal))
+                    continue
+                done.append((item, [head.append(ready) for ready in item.entries]))
+                for stream in item.closing:
+                    _forget(connection, stream)
+        connection.execute("COMMIT")
+        self._backlog.clear()
+        with self._lock:
+            self.waiting_bytes -= sum(write.size for write in writes)
+        for write in writes:
+            if write.done is not None:
+                write.done()
+        if done:
+            self._committed(Head(position=head.position, chain=head.chain))
+        for item, stored in done:
+            if item.future.set_running_or_notify_cancel():
+                item.future.set_result(stored)
+        for item, refusal in turned_down:
+            if item.future.set_running_or_notify_cancel():
+                item.future.set_exception(refusal)
+
+    def _recover(
+        self, connection: sqlite3.Connection | None, group: list[Item], fault: Exception
+    ) -> sqlite3.Connection | None:
+        """After a failed commit: keep the writes, tell those who wait, start with a fresh connection."""
+        if connection is not None:
+            try:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            except sqlite3.DatabaseError:
+                pass  # the connection is dropped anyway, and closing it rolls back
+            connection.close()
+        reason = Unavailable("ledger", str(fault), "check the disk and the ledger file")
+        reason.__cause__ = fault
+        for item in group:
+            if isinstance(item, Write):
+                self._backlog.append(item)
+            elif isinstance(item, Append) and item.future.set_running_or_notify_cancel():
+                item.future.set_exception(reason)
+        return None
+
+
+def _fenced(connection: sqlite3.Connection, item: Append) -> Exception | None:
+    """Run the caller's fence inside the transaction; what it wrote is undone when it raises."""
+    if item.fence is None:
+        return None
+    connection.execute("SAVEPOINT fence")
+    try:
+        item.fence(connection)
+    except Exception as refusal:  # the fence's own refusal goes to its caller; other appends of the group go on
+        connection.execute("ROLLBACK TO fence")
+        connection.execute("RELEASE fence")
+        return refusal
+    connection.execute("RELEASE fence")
+    return None
+
+
+def _forget(connection: sqlite3.Connection, stream: str) -> None:
+    connection.execute("DELETE FROM journal_chunks WHERE stream=?", (stream,))
+    connection.execute("DELETE FROM journals WHERE stream=?", (stream,))
+
+
+class _Tail:
+    """The ledger's end as seen inside one write transaction: other processes append too, so it is never cached."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        row = connection.execute("SELECT position, chain FROM records ORDER BY position DESC LIMIT 1").fetchone()
+        self.position, self.chain = (int(row[0]), str(row[1])) if row else (-1, ZERO)
+        self._seqs: dict[tuple[str, str], int] = {}
+
+    def append(self, ready: Ready) -> Stored:
+        entry = ready.entry
+        seq = self._next_seq(entry.project, entry.source)
+        record = Record(
+            kind=entry.kind, project=entry.project, source=entry.source, seq=seq, recorded_at=now_text(),
+            observed_at=entry.observed_at, body=entry.body,
+        )  # fmt: skip
+        data = envelope(record, ready.body)
+        own = leaf_hash(data)
+        self.position += 1
+        self.chain = link(self.chain, own)
+        codec, packed = pack(data)
+        self._connection.execute(
+            "INSERT INTO records(position, id, chain, kind, project, source, seq, run, claim, codec, data)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+            (self.position, own, self.chain, entry.kind, entry.project, entry.source, seq,
+             looked_up(entry.body, "run"), looked_up(entry.body, "claim"), codec, packed),
+        )  # fmt: skip
+        return Stored(position=self.position, id=own, chain=self.chain, record=record)
+
+    def _next_seq(self, project: str, source: str) -> int:
+        key = (project, source)
+        if key not in self._seqs:
+            row = self._connection.execute(
+                "SELECT max(seq) FROM records WHERE project=? AND source=?", key
+            ).fetchone()
+            self._seqs[key] = -1 if row[0] is None else int(row[0])
+        self._seqs[key] += 1
+        return self._seqs[key]
+
+
+def looked_up(body: Any, name: str) -> str | None:
+    """The text field `name` at the top of a body, for the look-up column."""
+    value = body.get(name)
+    return value if isinstance(value, str) else None
+
+
+def envelope(record: Record, body: bytes) -> bytes:
+    """Record.canonical() around a body that is canonical already: RFC 8785 sorts `body` before all other fields."""
+    rest = record.to_json()
+    del rest["body"]
+    if rest["v"] != RECORD_VERSION:
+        raise ValueError(f"record version {rest['v']}")
+    return b'{"body":' + body + b"," + canonical_bytes(rest)[1:]
