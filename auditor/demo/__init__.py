@@ -1,0 +1,1 @@
+"""`auditor demo`: real agents on planted models, recorded, audited and judged, then compared with the planted truth."""
