@@ -1,1 +1,1 @@
-"""Audit API and dashboard; reads, and hands commands to protocols it is given."""
+"""Audit API and dashboard: reads what is recorded, hands commands to protocols it is given."""

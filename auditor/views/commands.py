@@ -1,0 +1,55 @@
+"""What the views hand on: protocols that the composition root fills with jobs, workers and recorders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+FINISHED_STATES = frozenset({"done", "failed", "cancelled"})
+"""Job states after which nothing moves any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditTicket:
+    """Receipt of an audit request. Asking twice for the same thing gives the same ticket."""
+
+    audit: str
+    """Id of the `audit` record."""
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobView:
+    """One job as people see it."""
+
+    id: str
+    kind: str
+    state: str
+    """`queued`, `running`, `done`, `failed` or `cancelled`."""
+    done: int
+    """Units finished."""
+    total: int
+    """Units in all; 0 when not known yet."""
+    note: str = ""
+    """What it is doing, in a few words."""
+    attempt: int = 0
+    error: str | None = None
+
+
+class Audits(Protocol):
+    """Starts audits and tells how far they are."""
+
+    def start(self, run: str, methods: Sequence[str] | None, options: Mapping[str, Any]) -> AuditTicket:
+        """Queue an audit of a run; `methods` None means every method that applies. Idempotent by content."""
+        ...
+
+    def progress(self, run: str) -> list[JobView]:
+        """All jobs of a run, oldest first."""
+        ...
+
+
+class Health(Protocol):
+    """How recording and working are doing."""
+
+    def view(self) -> dict[str, Any]:
+        """JSON data: recording trouble (list of sentences under `trouble`), counts, workers, ledger head, graph lag."""
+        ...
