@@ -18,7 +18,7 @@ from auditor.ledger.payloads import SqlitePayloads
 from auditor.ledger.protocol import Entry, Fence, Head, Stored
 from auditor.ledger.rows import PAGE, RawRecord, SqliteRows
 from auditor.ledger.writer import Append, Ready, Write, Writer
-from auditor.records.canonical import canonical_bytes
+from auditor.records.canonical import canonical_bytes, read_canonical
 from auditor.records.exchange import Payload
 from auditor.records.record import Record
 
@@ -55,7 +55,7 @@ class SqliteLedger:
         ready = []
         for entry in entries:
             body = canonical_bytes(entry.body)
-            ready.append(Ready(entry=Entry(**{**vars(entry), "body": json.loads(body)}), body=body))
+            ready.append(Ready(entry=Entry(**{**vars(entry), "body": read_canonical(body)}), body=body))
         item = Append(entries=tuple(ready), fence=fence, closing=closing)
         self._writer.put(item)
         return item.future
@@ -199,7 +199,7 @@ class SqliteLedger:
 def _stored(row: tuple[int, str, str, int, bytes]) -> Stored:
     position, own, chain, codec, packed = row
     try:
-        form = json.loads(unpack(codec, packed))
+        form = read_canonical(unpack(codec, packed))
         record = Record(
             kind=form["kind"], project=form["project"], source=form["source"], seq=form["seq"],
             recorded_at=form["recorded_at"], observed_at=form["observed_at"], body=form["body"], v=form["v"],

@@ -4,7 +4,6 @@ Integrity: what is stored is what was appended. Completeness: nothing that shoul
 can be told from inside. A cut-off tail cannot: give `expected`, a head kept elsewhere.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -13,7 +12,7 @@ from auditor.ledger.chain import ZERO, context_link, link, payload_address
 from auditor.ledger.protocol import Head, Verification
 from auditor.ledger.rows import RawRecord
 from auditor.ledger.writer import looked_up
-from auditor.records.canonical import canonical_bytes, leaf_hash
+from auditor.records.canonical import canonical_bytes, leaf_hash, read_canonical
 
 MOST_PROBLEMS = 100
 _COLUMNS = ("kind", "project", "source", "seq")
@@ -127,7 +126,7 @@ class _Check:
 
     def _content(self, row: RawRecord, where: str) -> None:
         try:
-            form = json.loads(row.data)
+            form = read_canonical(row.data)
             canonical = canonical_bytes(form) == row.data
             body = form["body"]
             same = all(form[name] == getattr(row, name) for name in _COLUMNS)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from auditor.errors import BadValue
 
@@ -26,6 +27,19 @@ def canonical_bytes(value: object) -> bytes:
         return "".join(pieces).encode("utf-8")
     except UnicodeEncodeError as fault:
         raise BadValue("text", f"contains a lone surrogate: {fault.reason}", "store the raw bytes instead") from fault
+
+
+def read_canonical(data: bytes) -> Any:
+    """The JSON value of canonical bytes, such that canonical_bytes gives these bytes again.
+
+    A float of 2**53 or more (below 1e21) is written without a point; read as an integer it would be refused.
+    """
+    return json.loads(data, parse_int=_read_integer)
+
+
+def _read_integer(digits: str) -> int | float:
+    value = int(digits)
+    return value if abs(value) <= _SAFE_INTEGER else float(digits)
 
 
 def sha256_hex(data: bytes) -> str:
