@@ -1,1 +1,1 @@
-"""Recorded calls and spans -> runs, steps, claims, value links, record checks. Pure functions, no torch."""
+"""Recorded calls, spans and transcripts → runs, steps, claims, value links and record checks. Pure; no torch."""

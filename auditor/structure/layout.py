@@ -1,0 +1,108 @@
+"""A run laid out: its messages in order, its model calls, and the steps that were cut from them.
+
+`Layout` is what segment and tree fill and what links, claims and checks read.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from auditor.records.canonical import content_id
+from auditor.records.messages import Message, PlacedMessage, Span, part_text, span_text
+from auditor.records.structure import ModelCall, Selection, Step, StepKind
+from auditor.structure.values import Value, values_in
+
+LABEL = 80
+
+
+@dataclass
+class Layout:
+    """Filled while a run is cut; nothing else in this room is mutable."""
+
+    run: str
+    placed: dict[str, PlacedMessage] = field(default_factory=dict)
+    calls: list[ModelCall] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    selections: list[Selection] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    of_call: dict[str, list[Step]] = field(default_factory=dict)
+    """Steps cut from the output of a call."""
+    _values: dict[tuple[str, int], tuple[Value, ...]] = field(default_factory=dict)
+
+    def add_message(self, placed: PlacedMessage) -> bool:
+        """True when the message is new to the run."""
+        if placed.id in self.placed:
+            return False
+        self.placed[placed.id] = placed
+        return True
+
+    def add_step(
+        self, kind: StepKind, *, parent: str | None, call: str | None, message: str | None, span: Span | None,
+        label: str, at: str | None, grade: str = "recorded", rule: str = "",
+    ) -> Step:  # fmt: skip
+        """Append a step; its id covers run, kind, call, message and span, so it does not depend on later steps."""
+        own = content_id({
+            "run": self.run, "kind": kind, "call": call, "message": message, "span": None if span is None else vars(span)
+        })  # fmt: skip
+        step = Step(id=own, kind=kind, parent=parent, call=call, message=message, span=span, label=short(label),
+                    order=len(self.steps), at=at, grade=grade, rule=rule)  # type: ignore[arg-type]  # fmt: skip
+        self.steps.append(step)
+        if call is not None:
+            self.of_call.setdefault(call, []).append(step)
+        return step
+
+    def replace_step(self, step: Step, *, kind: StepKind, parent: str | None, rule: str, grade: str) -> Step:
+        """Give a step the part it plays in a tree; its id stays."""
+        changed = replace(step, kind=kind, parent=parent, rule=rule, grade=grade)  # type: ignore[arg-type]
+        self.steps[step.order] = changed
+        if step.call is not None:
+            own = self.of_call[step.call]
+            own[own.index(step)] = changed
+        return changed
+
+    def renumber(self) -> None:
+        """Make every step's `order` its index again after steps were moved."""
+        self.steps[:] = [replace(step, order=index) for index, step in enumerate(self.steps)]
+        self.of_call = {}
+        for step in self.steps:
+            if step.call is not None:
+                self.of_call.setdefault(step.call, []).append(step)
+
+    def message(self, message_id: str) -> Message:
+        return self.placed[message_id].message
+
+    def text(self, span: Span) -> str:
+        return span_text(self.message(span.message), span)
+
+    def part_text(self, message: str, part: int) -> str:
+        return part_text(self.message(message).parts[part])
+
+    def values(self, message: str, part: int) -> tuple[Value, ...]:
+        """Values of a part's text, read once."""
+        key = (message, part)
+        if key not in self._values:
+            self._values[key] = values_in(self.part_text(message, part))
+        return self._values[key]
+
+    def values_of(self, span: Span) -> tuple[Value, ...]:
+        """Values that lie inside a span."""
+        return tuple(
+            value for value in self.values(span.message, span.part) if span.start <= value.start and value.end <= span.end
+        )
+
+    def call(self, call_id: str) -> ModelCall:
+        return next(call for call in self.calls if call.id == call_id)
+
+
+def value_span(message: str, part: int, value: Value) -> Span:
+    """Where a value stands."""
+    return Span(message=message, part=part, start=value.start, end=value.end, pointer=value.pointer)
+
+
+def whole(message: str, part: int, text: str) -> Span:
+    """A part's whole text."""
+    return Span(message=message, part=part, start=0, end=len(text.encode()))
+
+
+def short(text: str) -> str:
+    """One line of at most 80 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LABEL else line[: LABEL - 1] + "…"

@@ -1,0 +1,201 @@
+"""One run → messages, model calls and steps. Trees are recognised in tree.py, texts are cut in texts.py.
+
+A step's parent is what caused it: a tool result's is the tool call with its id, a model call's the last message the
+model saw, a thought's, tool call's or answer's the model call that wrote it.
+"""
+
+from collections.abc import Sequence
+
+from auditor.records.canonical import content_id
+from auditor.records.messages import (
+    Message,
+    PlacedMessage,
+    Reasoning,
+    Span,
+    Text,
+    ToolCall,
+    ToolResult,
+    part_text,
+    place,
+)
+from auditor.records.structure import ModelCall, Step
+from auditor.structure.inputs import Joined, RecordedCall, RecordedTranscript, Thread
+from auditor.structure.layout import Layout, short, whole
+from auditor.structure.texts import cut
+
+
+def lay_out(thread: Thread) -> Layout:
+    """Messages, calls and steps of a run in order, without tree roles (tree.mark gives those)."""
+    cutter = _Cutter(thread.run)
+    if thread.transcript is not None:
+        cutter.transcript(thread.transcript)
+    for call, join in zip(thread.calls, thread.joins, strict=True):
+        cutter.exchange(call, join)
+    cutter.unanswered()
+    return cutter.layout
+
+
+class _Cutter:
+    def __init__(self, run: str) -> None:
+        self.layout = Layout(run=run)
+        self._tool_calls: dict[str, list[Step]] = {}
+        self._loose: list[Step] = []
+        """Tool-call steps that no result has named yet, in order."""
+        self._last: dict[str, Step] = {}
+        """Message id → last step cut from it."""
+        self._followers: dict[str | None, list[str]] = {}
+        """Message id → ids of recorded outputs that followed it."""
+
+    def exchange(self, recorded: RecordedCall, join: Joined) -> None:
+        """One proxied call: what is new among its inputs, the call, its outputs."""
+        call, exchange = recorded.call, recorded.exchange
+        inputs = place(call.messages)
+        for placed in inputs:
+            self._input(placed, exchange.times.started)
+        if call.unparsed:
+            self.layout.gaps.append(f"exchange {recorded.id[:12]} could not be read: {call.unparsed}")
+        elif exchange.outcome != "complete":
+            self.layout.gaps.append(f"exchange {recorded.id[:12]} ended as {exchange.outcome}")
+        last = inputs[-1].id if inputs else None
+        outputs = [place((output,), last)[0] for output in call.outputs]
+        model_call = ModelCall(
+            id=content_id({"record": recorded.id, "index": 0}), record=recorded.id,
+            model=call.model or exchange.model or "unknown", model_digest=exchange.model_digest,
+            dialect=exchange.dialect, inputs=tuple(one.id for one in inputs), outputs=tuple(one.id for one in outputs),
+            tools=None, settings=dict(call.settings), at=exchange.times.started, purpose=exchange.joins.purpose,
+        )  # fmt: skip
+        self._call(model_call, outputs, grade=join.grade, rule=join.rule)
+
+    def transcript(self, recorded: RecordedTranscript) -> None:
+        """An imported run: every assistant message is taken as one call that saw all messages before it."""
+        placed = place(tuple(recorded.messages))
+        for index, one in enumerate(placed):
+            if one.message.role != "assistant":
+                self._input(one, None)
+                continue
+            model_call = ModelCall(
+                id=content_id({"record": recorded.id, "index": index}), record=recorded.id,
+                model=recorded.transcript.model, model_digest="unknown", dialect=None,
+                inputs=tuple(before.id for before in placed[:index]), outputs=(one.id,), tools=None, settings={}, at=None,
+            )  # fmt: skip
+            self._call(model_call, [one], grade="recorded", rule="transcript")
+
+    def unanswered(self) -> None:
+        """Say which tool calls have no recorded result, except those of the last call, which may simply be the end."""
+        last = self.layout.calls[-1].id if self.layout.calls else None
+        for step in self._loose:
+            if step.call != last:
+                self.layout.gaps.append(f"tool call {step.label} has no recorded result")
+
+    def _input(self, placed: PlacedMessage, at: str | None) -> None:
+        if not self.layout.add_message(placed):
+            return
+        message = placed.message
+        if message.role == "assistant":
+            self._unrecorded_assistant(placed)
+            return
+        for index, part in enumerate(message.parts):
+            if isinstance(part, ToolResult):
+                self._result(placed.id, index, part, at)
+            elif part_text(part):
+                span = whole(placed.id, index, part_text(part))
+                self._last[placed.id] = self.layout.add_step(
+                    "prompt", parent=None, call=None, message=placed.id, span=span,
+                    label=f"{message.role}: {part_text(part)}", at=at, rule=f"role_{message.role}",
+                )  # fmt: skip
+
+    def _unrecorded_assistant(self, placed: PlacedMessage) -> None:
+        """An assistant message no recorded call of this run gave: a changed echo, or an example in the prompt."""
+        given = self._followers.get(placed.parent, [])
+        if given:
+            self._last[placed.id] = self._last[given[-1]]
+            if not any(_same_words(placed.message, self.layout.message(one)) for one in given):
+                self.layout.gaps.append("a later request repeats an assistant message other than the model gave it")
+            for index, part in enumerate(placed.message.parts):
+                if isinstance(part, ToolCall) and part.call_id and part.call_id not in self._tool_calls:
+                    self._asked(placed.id, index, part, parent=self._last[placed.id], call=None, at=None)
+            return
+        for index, part in enumerate(placed.message.parts):
+            if isinstance(part, ToolCall):
+                self._asked(placed.id, index, part, parent=None, call=None, at=None)
+            elif part_text(part):
+                span = whole(placed.id, index, part_text(part))
+                self._last[placed.id] = self.layout.add_step(
+                    "prompt", parent=None, call=None, message=placed.id, span=span,
+                    label=f"assistant: {part_text(part)}", at=None, rule="assistant_in_prompt",
+                )  # fmt: skip
+
+    def _result(self, message: str, index: int, part: ToolResult, at: str | None) -> None:
+        asked = self._tool_calls.get(part.call_id or "")
+        grade, rule, step = "recorded", "tool_call_id", asked[-1] if asked else None
+        if step is None and self._loose:
+            grade, rule, step = "inferred", "order", self._loose[0]
+        if step is None:
+            grade, rule = "inferred", "no_tool_call"
+            self.layout.gaps.append(f"a result of tool {part.name or 'unknown'} has no recorded tool call")
+        elif step in self._loose:
+            self._loose.remove(step)
+        self._last[message] = self.layout.add_step(
+            "tool_result", parent=step.id if step else None, call=None, message=message,
+            span=whole(message, index, part.text), label=f"{part.name or _named(step)}: {part.text}", at=at, grade=grade,
+            rule=rule,
+        )  # fmt: skip
+
+    def _call(self, call: ModelCall, outputs: Sequence[PlacedMessage], grade: str, rule: str) -> None:
+        self.layout.calls.append(call)
+        cause = self._last.get(call.inputs[-1]) if call.inputs else None
+        step = self.layout.add_step(
+            "model_call", parent=cause.id if cause else None, call=call.id, message=None, span=None, label=call.model,
+            at=call.at, grade=grade, rule=rule,
+        )  # fmt: skip
+        for placed in outputs:
+            self._followers.setdefault(placed.parent, []).append(placed.id)
+            self.layout.add_message(placed)
+            self._output(placed, call, step)
+            self._last.setdefault(placed.id, step)
+
+    def _output(self, placed: PlacedMessage, call: ModelCall, parent: Step) -> None:
+        acts = any(isinstance(part, ToolCall) for part in placed.message.parts)
+        for index, part in enumerate(placed.message.parts):
+            if isinstance(part, ToolCall):
+                self._asked(placed.id, index, part, parent=parent, call=call.id, at=call.at)
+            elif isinstance(part, Text | Reasoning):
+                self._written(placed.id, index, part, parent, call, acts=acts)
+
+    def _written(
+        self, message: str, index: int, part: Text | Reasoning, parent: Step, call: ModelCall, *, acts: bool
+    ) -> None:
+        """Text beside a tool call, and reasoning, is thought; otherwise it is cut into thoughts and an answer."""
+        for piece in cut(part.text):
+            thought = acts or isinstance(part, Reasoning) or piece.kind == "thought"
+            span = Span(message=message, part=index, start=piece.start, end=piece.end)
+            self._last[message] = self.layout.add_step(
+                "thought" if thought else "answer", parent=parent.id, call=call.id, message=message, span=span,
+                label=piece.text, at=call.at, rule=piece.mark,
+            )  # fmt: skip
+
+    def _asked(
+        self, message: str, index: int, part: ToolCall, *, parent: Step | None, call: str | None, at: str | None
+    ) -> None:
+        step = self.layout.add_step(
+            "tool_call", parent=parent.id if parent else None, call=call, message=message,
+            span=whole(message, index, part.arguments), label=short(f"{part.name}({part.arguments})"), at=at,
+        )  # fmt: skip
+        self._last[message] = step
+        self._loose.append(step)
+        if part.call_id:
+            self._tool_calls.setdefault(part.call_id, []).append(step)
+
+
+def _named(step: Step | None) -> str:
+    return step.label.partition("(")[0] if step else "tool"
+
+
+def _same_words(left: Message, right: Message) -> bool:
+    """Texts and tool calls agree, whatever else a client added or dropped."""
+    return _words(left) == _words(right)
+
+
+def _words(message: Message) -> tuple[str, list[tuple[str, str]]]:
+    texts = "".join(part.text for part in message.parts if isinstance(part, Text)).strip()
+    return texts, [(part.name, part.arguments) for part in message.parts if isinstance(part, ToolCall)]

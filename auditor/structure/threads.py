@@ -1,0 +1,266 @@
+"""Which run a call belongs to. The only place that decides; capture stores join keys and nothing more.
+
+Rules, first that applies:
+
+================  ========  ==============================================================================
+rule              grade     meaning
+================  ========  ==============================================================================
+header            recorded  the client sent `x-audit-run`
+span              recorded  the call's traceparent lies under a span that carries `auditor.run`
+echoed_output     recorded  the request contains the very message (id covers all before it) one run's call gave
+echoed_output     inferred  the same where several runs gave that message; the one not yet continued is taken
+tool_call_id      recorded  the request contains a tool call (id, name, arguments) that exactly one run made
+shared_prefix     inferred  the request continues exactly one run's input with an assistant message that was altered
+first_exchange    recorded  none of these: a new run, named after its first exchange
+================  ========  ==============================================================================
+
+Identical prompts alone never join two calls, and neither does a shared system prompt. Projects never mix.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from auditor.records.messages import Message, PlacedMessage, ToolCall, place
+from auditor.records.telemetry import RUN_ATTRIBUTE, TelemetrySpan
+from auditor.structure.inputs import (
+    COUNTERFACTUAL,
+    Joined,
+    RecordedCall,
+    RecordedSpan,
+    RecordedTranscript,
+    Thread,
+)
+
+_SHORT_ID = 12
+"""Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
+
+
+def group(
+    calls: Sequence[RecordedCall], spans: Sequence[RecordedSpan] = (), transcripts: Sequence[RecordedTranscript] = ()
+) -> list[Thread]:
+    """Threads in the order of their first record. Counterfactual calls are left out."""
+    index = ThreadIndex()
+    for span in sorted(spans, key=_position):
+        index.add_span(span)
+    joined: dict[str, tuple[RecordedCall, Joined]] = {}
+    for call in sorted(calls, key=_position):
+        if call.exchange.joins.purpose != COUNTERFACTUAL:
+            joined[call.id] = (call, index.add_call(call))
+    parts: dict[tuple[str, str], list[tuple[RecordedCall, Joined]]] = {}
+    for call, join in joined.values():
+        parts.setdefault((call.project, index.settled(call.project, join.run)), []).append((call, join))
+    own: dict[tuple[str, str], list[RecordedSpan]] = {}
+    for span in sorted(spans, key=_position):
+        run = index.span_run(span)
+        if run is not None:
+            own.setdefault((span.project, run), []).append(span)
+    threads = [
+        _thread(run, project, members, own.get((project, run), []), index.aliases(project, run))
+        for (project, run), members in parts.items()
+    ]
+    threads += [
+        Thread(run=one.transcript.run, project=one.project, grade="recorded", rule="transcript", transcript=one)
+        for one in transcripts
+    ]
+    return sorted(threads, key=_first_position)
+
+
+class ThreadIndex:
+    """Threads calls one by one as they arrive, without rereading earlier ones.
+
+    Holds keys only (message ids, tool-call ids, trace ids), never texts. A server fills it from the ledger at start by
+    adding the recorded calls and spans in order; adding the same records in the same order gives the same runs.
+    """
+
+    def __init__(self) -> None:
+        self._outputs: dict[tuple[str, str], list[_End]] = {}
+        self._inputs: dict[tuple[str, str], list[str]] = {}
+        self._tools: dict[tuple[str, str], dict[str, str | None]] = {}
+        self._span_runs: dict[tuple[str, str], str] = {}
+        self._parents: dict[tuple[str, str], str | None] = {}
+        self._trace_runs: dict[tuple[str, str], set[str]] = {}
+        self._trace_calls: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self._aliases: dict[tuple[str, str], str] = {}
+
+    def run_of(self, call: RecordedCall) -> Joined:
+        """The run this call belongs to; changes nothing."""
+        return self._decide(call, place(call.call.messages))
+
+    def add_call(self, call: RecordedCall) -> Joined:
+        """The run of this call, which later calls can now join."""
+        placed = place(call.call.messages)
+        join = self._decide(call, placed)
+        self._learn(call, placed, join.run)
+        return join
+
+    def add_span(self, recorded: RecordedSpan) -> tuple[str, ...]:
+        """Learn a span; gives the ids of runs that turn out to be part of the span's run (append an alias for them)."""
+        span, project = recorded.span, recorded.project
+        self._parents[project, span.span_id] = span.parent_span_id
+        run = _attribute_run(span)
+        if run is None:
+            return ()
+        self._span_runs[project, span.span_id] = run
+        self._trace_runs.setdefault((project, span.trace_id), set()).add(run)
+        merged: list[str] = []
+        for called, traceparent in self._trace_calls.get((project, span.trace_id), []):
+            old = self.settled(project, called)
+            if old != run and self._traced(project, traceparent) == run:
+                self._aliases[project, old] = run
+                merged.append(old)
+        return tuple(merged)
+
+    def span_run(self, recorded: RecordedSpan) -> str | None:
+        """The run a span belongs to, by its own attribute, its ancestors' or its trace's only run."""
+        span = recorded.span
+        run = self._under(recorded.project, span.span_id) or self._only(recorded.project, span.trace_id)
+        return None if run is None else self.settled(recorded.project, run)
+
+    def settled(self, project: str, run: str) -> str:
+        """The run id after merges."""
+        seen = {run}
+        while (following := self._aliases.get((project, run))) is not None and following not in seen:
+            seen.add(following)
+            run = following
+        return run
+
+    def aliases(self, project: str, run: str) -> tuple[str, ...]:
+        """Run ids that were merged into this one, sorted."""
+        return tuple(sorted(old for owner, old in self._aliases if owner == project and self.settled(owner, old) == run))
+
+    def _decide(self, call: RecordedCall, placed: Sequence[PlacedMessage]) -> Joined:
+        project, joins = call.project, call.exchange.joins
+        if joins.run:
+            return Joined(run=joins.run, grade="recorded", rule="header")
+        if joins.traceparent and (run := self._traced(project, joins.traceparent)):
+            return Joined(run=run, grade="recorded", rule="span")
+        for one in reversed(placed):
+            ends = self._outputs.get((project, one.id))
+            if ends:
+                return self._echoed(project, ends)
+        owners = self._tool_owners(project, placed)
+        if len(owners) == 1:
+            return Joined(run=owners.pop(), grade="recorded", rule="tool_call_id")
+        if not owners:
+            for before, one in zip(reversed(placed[:-1]), reversed(placed[1:]), strict=True):
+                runs = {self.settled(project, run) for run in self._inputs.get((project, before.id), ())}
+                if one.message.role == "assistant" and len(runs) == 1:
+                    return Joined(run=runs.pop(), grade="inferred", rule="shared_prefix")
+        return Joined(run=call.id, grade="recorded", rule="first_exchange")
+
+    def _echoed(self, project: str, ends: "list[_End]") -> Joined:
+        runs = {self.settled(project, end.run) for end in ends}
+        chosen = min(ends, key=lambda end: (end.continued, ends.index(end)))
+        grade = "recorded" if len(runs) == 1 else "inferred"
+        return Joined(run=self.settled(project, chosen.run), grade=grade, rule="echoed_output")  # type: ignore[arg-type]
+
+    def _tool_owners(self, project: str, placed: Sequence[PlacedMessage]) -> set[str]:
+        opening = _opening(placed)
+        owners: set[str] = set()
+        for one in placed:
+            for part in one.message.parts:
+                if isinstance(part, ToolCall) and part.call_id:
+                    for run, first in self._tools.get((project, _tool_key(part)), {}).items():
+                        if len(part.call_id) >= _SHORT_ID or first == opening:
+                            owners.add(self.settled(project, run))
+        return owners
+
+    def _learn(self, call: RecordedCall, placed: Sequence[PlacedMessage], run: str) -> None:
+        project, last = call.project, placed[-1].id if placed else None
+        for one in placed:
+            for end in self._outputs.get((project, one.id), ()):
+                if self.settled(project, end.run) == self.settled(project, run):
+                    end.continued += 1
+        if last is not None:
+            self._inputs.setdefault((project, last), []).append(run)
+        for output in call.call.outputs:
+            (end_message,) = place((output,), last)
+            self._outputs.setdefault((project, end_message.id), []).append(_End(run))
+            for part in output.parts:
+                if isinstance(part, ToolCall) and part.call_id:
+                    self._tools.setdefault((project, _tool_key(part)), {})[run] = _opening(placed)
+        traceparent = call.exchange.joins.traceparent
+        trace = _trace(traceparent)
+        if trace is not None and traceparent is not None:
+            self._trace_calls.setdefault((project, trace[0]), []).append((run, traceparent))
+
+    def _traced(self, project: str, traceparent: str) -> str | None:
+        trace = _trace(traceparent)
+        if trace is None:
+            return None
+        run = self._under(project, trace[1]) or self._only(project, trace[0])
+        return None if run is None else self.settled(project, run)
+
+    def _under(self, project: str, span_id: str | None) -> str | None:
+        seen: set[str] = set()
+        while span_id is not None and span_id not in seen:
+            if (run := self._span_runs.get((project, span_id))) is not None:
+                return run
+            seen.add(span_id)
+            span_id = self._parents.get((project, span_id))
+        return None
+
+    def _only(self, project: str, trace_id: str) -> str | None:
+        runs = self._trace_runs.get((project, trace_id), set())
+        return next(iter(runs)) if len(runs) == 1 else None
+
+
+@dataclass
+class _End:
+    """A message some run's call gave, and how often a later request contained it."""
+
+    run: str
+    continued: int = field(default=0)
+
+
+def _thread(
+    run: str, project: str, members: list[tuple[RecordedCall, Joined]], spans: list[RecordedSpan],
+    aliases: tuple[str, ...],
+) -> Thread:  # fmt: skip
+    members = sorted(members, key=lambda pair: (pair[0].exchange.times.started, pair[0].position))
+    rules = list(dict.fromkeys(join.rule for _, join in members))
+    inferred = any(join.grade == "inferred" for _, join in members)
+    return Thread(
+        run=run, project=project, grade="inferred" if inferred else "recorded", rule="+".join(rules),
+        calls=tuple(call for call, _ in members), joins=tuple(join for _, join in members), spans=tuple(spans),
+        aliases=aliases,
+    )  # fmt: skip
+
+
+def _position(one: RecordedCall | RecordedSpan) -> int:
+    return one.position
+
+
+def _first_position(thread: Thread) -> tuple[int, str]:
+    if thread.transcript is not None:
+        return thread.transcript.position, thread.run
+    return min(call.position for call in thread.calls), thread.run
+
+
+def _attribute_run(span: TelemetrySpan) -> str | None:
+    for place_ in (span.attributes, span.resource):
+        value = place_.get(RUN_ATTRIBUTE)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _trace(traceparent: str | None) -> tuple[str, str] | None:
+    """Trace id and span id of a W3C traceparent, or None when it is malformed."""
+    pieces = (traceparent or "").lower().split("-")
+    if len(pieces) < 4 or len(pieces[1]) != 32 or len(pieces[2]) != 16:
+        return None
+    return pieces[1], pieces[2]
+
+
+def _tool_key(part: ToolCall) -> str:
+    return "\0".join((part.call_id or "", part.name, part.arguments))
+
+
+def _opening(placed: Sequence[PlacedMessage]) -> str | None:
+    """Id of the first user message."""
+    return next((one.id for one in placed if _is_user(one.message)), None)
+
+
+def _is_user(message: Message) -> bool:
+    return message.role == "user"
