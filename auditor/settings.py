@@ -1,4 +1,4 @@
-"""Every setting, read once: defaults, then `auditor.toml`, then `AUDITOR_*` in the environment, then the command line."""
+"""Every setting, read once: defaults, `auditor.toml`, `AUDITOR_*` in the environment, the command line."""
 
 import os
 import tomllib

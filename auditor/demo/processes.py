@@ -22,7 +22,7 @@ def require_free(host: str, port: int, what: str, flag: str) -> None:
             probe.bind((host, port))
         except OSError as fault:
             raise BadSetup(
-                None, f"port {port}, wanted for {what}, is taken ({fault.strerror})", f"stop what uses it or pass {flag}"
+                None, f"port {port}, wanted for {what}, is taken", f"stop what uses it or pass {flag}"
             ) from fault
 
 
@@ -47,7 +47,7 @@ def running(
                 env=os.environ | dict(environment or {}), start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError as fault:
-            raise BadSetup(None, f"{command[0]} ({name}) is not installed", "run make demo, which installs it") from fault
+            raise BadSetup(None, f"{command[0]} ({name}) is not installed", "run make demo to install it") from fault
     try:
         yield child
     finally:

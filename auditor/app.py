@@ -1,0 +1,179 @@
+"""The server, put together in the order it runs: ledger, graph, models, queue; proxy and intake; readers; workers."""
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auditor.audits import RunAudits
+from auditor.capture.otlp import Intake
+from auditor.capture.proxy import Proxy
+from auditor.errors import AuditorError
+from auditor.jobs.executors.local import LocalExecutor
+from auditor.jobs.queue import SqliteQueue
+from auditor.ledger.open import open_ledger
+from auditor.ledger.sqlite import SqliteLedger
+from auditor.ledger.verify import verify
+from auditor.models import ModelsTable, read_models
+from auditor.projection.follower import Follower
+from auditor.settings import Settings
+from auditor.structurer import Structurer
+from auditor.views.api import build_api
+from auditor.views.assets import mount_dashboard
+from graph.open import open_graph
+
+LOG = logging.getLogger("auditor")
+
+
+class Server:
+    """Everything one server process holds. `start` and `stop` are called by the ASGI lifespan."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.models: ModelsTable = read_models(settings.models) if settings.models else ModelsTable()
+        ledger = open_ledger(settings.ledger_url)
+        assert isinstance(ledger, SqliteLedger), "the only store so far"
+        self.ledger = ledger
+        self.graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
+        self.queue = SqliteQueue(ledger.path, ledger)
+        self.proxy = Proxy(ledger, settings.upstreams, self.models, settings.data)
+        self.intake = Intake(ledger)
+        self.structurer = Structurer(ledger)
+        self.follower = Follower(ledger, self.graph)
+        self.audits = RunAudits(ledger, self.queue, self.models, self.structurer)
+        self.executor = LocalExecutor(worker_command(settings), count=settings.workers)
+        self.stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self.structurer.run_forever, args=(self.stopping,), name="structurer", daemon=True),
+            threading.Thread(target=self.follower.run_forever, args=(self.stopping,), name="follower", daemon=True),
+        ]
+
+    async def start(self) -> None:
+        await self.proxy.startup()
+        for thread in self._threads:
+            thread.start()
+        self.executor.start()
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        await self.proxy.shutdown()
+        with ExitStack() as stack:
+            stack.callback(self.ledger.close)
+            stack.callback(self.graph.close)
+            stack.callback(self.queue.close)
+            stack.callback(self.executor.stop)
+            for thread in self._threads:
+                thread.join(10)
+
+    def view(self) -> dict[str, Any]:
+        """JSON data of /healthz: what works, and every trouble as a sentence. Implements views.commands.Health."""
+        trouble = [*self.proxy.trouble(), *self.intake.trouble()]
+        trouble += [f"structure: {self.structurer.trouble}"] if self.structurer.trouble else []
+        trouble += [f"graph: {self.follower.trouble}"] if self.follower.trouble else []
+        head = self.ledger.head()
+        return {
+            "status": "trouble" if trouble else "ok",
+            "trouble": trouble,
+            "ledger": {"position": head.position, "chain": head.chain},
+            "graph": {"position": self.follower.position, "behind": head.position - self.follower.position},
+            "structure": {"position": self.structurer.position},
+            "jobs": self.queue.counts(),
+            "workers": {"wanted": self.settings.workers, "alive": len(self.executor.processes()),
+                        "restarts": self.executor.restarts},
+            "recorded": self.proxy.counts() | self.intake.counts(),
+        }  # fmt: skip
+
+
+def worker_command(settings: Settings) -> list[str]:
+    """How a worker process of this server is started."""
+    command = [sys.executable, "-m", "auditor", "work", "--follow-parent", "--data", str(settings.data),
+               "--ledger", settings.ledger_url]  # fmt: skip
+    return command + (["--models", str(settings.models)] if settings.models else [])
+
+
+def build_app(settings: Settings) -> ASGIApp:
+    """The ASGI application of one port: OTLP, the proxy, the audit API, the dashboard, health."""
+    server = Server(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.stop()
+
+    pages = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    pages.mount("/api", build_api(
+        ledger=server.ledger, graph=server.graph, audits=server.audits, health=server,
+        verify=lambda: verify(server.ledger),
+    ))  # fmt: skip
+    _health_routes(pages, server)
+    mount_dashboard(pages)
+    return _by_path(server, pages)
+
+
+def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
+    """Telemetry first, then the proxy's paths, then everything people look at."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await pages(scope, receive, send)
+        elif server.intake.handles(scope):
+            await server.intake(scope, receive, send)
+        elif scope["path"].startswith(("/v1/", "/p/")) or scope["path"] == "/v1":
+            await server.proxy(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return app
+
+
+def _health_routes(pages: FastAPI, server: Server) -> None:
+    @pages.get("/healthz")
+    def healthz() -> dict[str, Any]:
+        return server.view()
+
+    @pages.get("/readyz")
+    def readyz() -> JSONResponse:
+        try:
+            head = server.ledger.head()
+        except AuditorError as fault:
+            return JSONResponse({"ready": False, "why": str(fault)}, status_code=503)
+        return JSONResponse({"ready": True, "position": head.position})
+
+    @pages.get("/metrics")
+    def metrics() -> PlainTextResponse:
+        return PlainTextResponse(_prometheus(server.view()), media_type="text/plain; version=0.0.4")
+
+
+def _prometheus(view: dict[str, Any]) -> str:
+    """Prometheus text of the health figures: every number under `auditor_<group>_<name>`."""
+    lines = [f"auditor_trouble {len(view['trouble'])}"]
+    for group in ("ledger", "graph", "structure", "jobs", "workers", "recorded"):
+        for name, value in view[group].items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                lines.append(f"auditor_{group}_{name} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def serve(settings: Settings) -> None:
+    """Run the server until it is told to stop."""
+    import uvicorn
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        build_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
+        log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, date_header=False,
+    )  # fmt: skip
+    LOG.info("listening on http://%s:%d/", settings.host, settings.port)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run()
