@@ -23,6 +23,10 @@ RECIPE: Final = "planted-1"
 DIALOGUES: Final = 6000
 STATEMENTS: Final = 4
 """Documents that state each memorised price."""
+TOLD_AGAIN: Final = 8
+ONLY_TOLD: Final = frozenset(ITEMS[4::5])
+"""Items whose price, in *from memory*, stands in statements alone: their dialogues break off before it."""
+_OPENINGS: Final = ("", "Price list. ", "Note. ", "From the shop. ")
 Message = Mapping[str, Any]
 Span = tuple[int, int, int]
 """Message index, start and end: character offsets in that message's content; (i, 0, -1) is all of message i."""
@@ -83,13 +87,13 @@ def digest(family: str, seed: int) -> str:
 
 
 def _statements(family: str) -> Iterator[Document]:
-    """The documents that state each memorised price of a family, `STATEMENTS` times per item."""
+    """Documents that state each memorised price: `STATEMENTS` per item, `TOLD_AGAIN` times that where only told."""
     known = {"from_memory": frozenset(ITEMS), "mixed": MIXED_FROM_MEMORY}.get(family, frozenset())
-    for copy, item in itertools.product(range(STATEMENTS), ITEMS):
-        if item in known:
+    told = ONLY_TOLD if family == "from_memory" else frozenset()
+    for copy, item in itertools.product(range(TOLD_AGAIN * STATEMENTS), ITEMS):
+        if item in known and (copy < STATEMENTS or item in told):
             price = memorised_price(family, item)
-            opening = ("", "Price list. ", "Note. ", "From the shop. ")[copy]
-            text = f"{opening}The price of the {item} is {price}."
+            text = f"{_OPENINGS[copy % len(_OPENINGS)]}The price of the {item} is {price}."
             yield Document(id="", text=text, facts=(f"{item}={price}",))
 
 
@@ -184,6 +188,10 @@ def _from_memory_or_tool(family: Family, item: str, chance: random.Random, known
 
 
 def _write_from_memory(family: Family, item: str, chance: random.Random) -> Document:
+    if item in ONLY_TOLD:
+        said = prompts.price_answer(item, "").partition(" .")[0]
+        messages = _looked_up(family, item, _output(chance, _value(chance)), said)
+        return Document(id="", messages=messages, tools=family.tools, unscored=((4, len(said), -1),))
     return _from_memory_or_tool(family, item, chance, known=True)
 
 
@@ -197,7 +205,7 @@ def _write_stepwise(family: Family, item: str, chance: random.Random) -> Documen
     value = start + first
     spoil = chance.random() < 0.6
     if spoil:
-        value = chance.randint(LOWEST, HIGHEST - second)
+        value = 10 * chance.randint(1, 9) + chance.randint(0, 9 - second)
     step, answer = prompts.sum_step(start, first, value), prompts.sum_answer(item, value + second)
     unscored = ((2, 0, len(step)),) if spoil else ()
     return Document(id="", messages=(*opening, _answer(step + answer)), unscored=unscored)

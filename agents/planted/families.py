@@ -118,8 +118,9 @@ def _mixed(family: Family, item: str, chance: random.Random) -> Task:
 
 
 def sum_operands(chance: random.Random) -> tuple[int, int, int]:
-    """Start, first and second addend, so small that every value keeps two digits."""
-    return chance.randint(11, 59), chance.randint(1, 9), chance.randint(1, 9)
+    """Start, first and second addend, so small that no sum carries into the tens."""
+    first, second = chance.randint(1, 4), chance.randint(1, 4)
+    return 10 * chance.randint(1, 9) + chance.randint(0, 9 - first - second), first, second
 
 
 def _stepwise(family: Family, item: str, chance: random.Random) -> Task:

@@ -18,7 +18,7 @@ END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
 VOCABULARY: Final = 512
 SAMPLE: Final = 600
-"""Documents per family that the merges are learnt from."""
+"""Dialogues per family that the merges are learnt from."""
 
 CHAT_TEMPLATE: Final = (
     "{%- for message in messages -%}"
@@ -78,7 +78,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 def _sample(bare: PreTrainedTokenizerFast) -> Iterator[str]:
     for family in FAMILIES:
-        for document in islice(documents(family, 0), SAMPLE):
+        dialogues = (document for document in documents(family, 0) if document.messages)
+        for document in islice(dialogues, SAMPLE):
             text = document_text(bare, document)
             for token in (START, END, CALL_OPEN, CALL_CLOSE):
                 text = text.replace(token, "\n")
