@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import neo4j
 import networkx as nx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graph import GraphStore, InvalidGraphValue, Node, Relation, Subgraph, open_graph
+from graph import GraphStore, InvalidGraphValue, Node, Relation, StoreFailure, StoreUnavailable, Subgraph, open_graph
 from graph.lineage import FIRMNESS
 from graph.memory import MemoryGraph
-from graph.model import GRADES, Grade, Scalar
+from graph.model import GRADES, KINDS, Grade, Scalar
 
 Open = Callable[[], GraphStore]
 RANDOM = settings(max_examples=12, deadline=None, derandomize=True,
@@ -229,8 +230,8 @@ def test_hostile_text_is_only_text(store: GraphStore, text: str) -> None:
     relation = link(text, "plain", "causal", key=text, run=text, label=text, attrs={text: text, "effect": 1.0})
     store.apply(0, [node, thing("plain")], [relation])
     assert store.node(text) == node
-    for part in (store.ancestors(text), store.run_subgraph(text), store.neighbourhood(text), store.ancestors(text, limit=9),
-                 store.descendants("plain")):
+    for part in (store.ancestors(text), store.run_subgraph(text), store.neighbourhood(text),
+                 store.ancestors(text, limit=9), store.descendants("plain")):
         assert set(part.nodes) == {node, thing("plain")} and part.relations == (relation,)
         assert dict(part.relations[0].attrs) == {text: text, "effect": 1.0}
     assert store.paths(text, "plain") == [(relation,)]
@@ -250,7 +251,7 @@ def identifier(number: int) -> str:
 IDENTIFIERS = [identifier(number) for number in range(14)]
 identifiers = st.sampled_from(IDENTIFIERS)
 random_nodes = st.builds(
-    Node, id=identifiers, kind=st.sampled_from(["Entity", "Activity", "Agent"]), type=st.sampled_from(["Step", "Claim"]),
+    Node, id=identifiers, kind=st.sampled_from(KINDS), type=st.sampled_from(["Step", "Claim"]),
     run=st.sampled_from([None, "r1", "r2"]), label=st.sampled_from(["", "one", "two"]),
     at=st.sampled_from([None, "2026-01-01T00:00:00.000000001Z"]),
     attrs=st.dictionaries(st.sampled_from(["x", "y"]), st.sampled_from([1, 1.0, True, None, "text"])))
@@ -258,7 +259,8 @@ random_relations = st.builds(
     Relation, source=identifiers, target=identifiers, type=st.sampled_from(["used", "wasDerivedFrom"]),
     grade=st.sampled_from(get_args(Grade)), run=st.sampled_from([None, "r1"]), key=st.sampled_from(["", "k"]),
     attrs=st.fixed_dictionaries({}, optional={"effect": st.sampled_from([-3.0, 0.5, 2, None])}))
-random_ledger = st.lists(st.tuples(st.lists(random_nodes, max_size=4), st.lists(random_relations, max_size=9)), max_size=8)
+random_records = st.tuples(st.lists(random_nodes, max_size=4), st.lists(random_relations, max_size=9))
+random_ledger = st.lists(random_records, max_size=8)
 filters = st.tuples(st.none() | st.sets(st.sampled_from(GRADES)), st.none() | st.sampled_from([0.0, 1.0, 2.5]))
 
 
@@ -296,8 +298,8 @@ def test_equal_ledgers_give_equal_digests_however_they_are_cut(store: GraphStore
                        "attrs": dict(n.attrs)}] for n in nodes]
     lines += [["relation", {"source": r.source, "type": r.type, "target": r.target, "grade": r.grade, "key": r.key,
                             "run": r.run, "label": r.label, "attrs": dict(r.attrs)}] for r in relations]
-    texts = sorted(json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() for line in lines)
-    assert store.digest() == hashlib.sha256(b"".join(text + b"\n" for text in texts)).hexdigest()
+    texts = [json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() for line in lines]
+    assert store.digest() == hashlib.sha256(b"".join(text + b"\n" for text in sorted(texts))).hexdigest()
 
 
 @RANDOM
@@ -309,8 +311,11 @@ def test_the_order_in_which_nodes_and_relations_arrive_does_not_matter(
     reference.apply(0, nodes, relations)
     pieces = data.draw(st.permutations([*nodes, *relations]))
     store.clear()
-    store.apply_batch([(position, [piece] if isinstance(piece, Node) else [], [piece] if isinstance(piece, Relation) else [])
-                       for position, piece in enumerate(pieces)])
+    for position, piece in enumerate(pieces):
+        if isinstance(piece, Node):
+            store.apply(position, [piece], [])
+        else:
+            store.apply(position, [], [piece])
     assert store.digest() == reference.digest()
 
 
@@ -370,7 +375,8 @@ def test_paths_are_the_simple_paths_shortest_first(store: GraphStore, ledger: An
     assert few == store.paths(later, earlier, limit=len(possible) + 1)[:2]
     for path in few:
         for item in path:
-            twins = [other.grade for other in slice_.relations if (other.source, other.target) == (item.source, item.target)]
+            hop = (item.source, item.target)
+            twins = [other.grade for other in slice_.relations if (other.source, other.target) == hop]
             assert item.grade == min(twins, key=FIRMNESS.index)
 
 
@@ -428,3 +434,21 @@ def test_wrong_arguments_are_named(store: GraphStore) -> None:
     for call in wrong:
         with pytest.raises(InvalidGraphValue):
             call()
+
+
+@pytest.mark.neo4j
+def test_a_wrong_neo4j_password_is_one_clear_sentence(neo4j_server: Any) -> None:
+    with pytest.raises(StoreUnavailable, match="refused the login; check AUDITOR_NEO4J_USER"):
+        open_graph(neo4j_server.uri, "neo4j", "wrong-password")
+
+
+@pytest.mark.neo4j
+def test_a_neo4j_clear_that_was_cut_off_refuses_writes_until_it_is_done(neo4j_server: Any) -> None:
+    store = open_graph(neo4j_server.uri, neo4j_server.user, neo4j_server.password)
+    with neo4j.GraphDatabase.driver(neo4j_server.uri, auth=(neo4j_server.user, neo4j_server.password)) as driver:
+        driver.execute_query("MERGE (p:ProvProgress {name: 'ledger'}) SET p.clearing = true, p.position = -1")
+    with pytest.raises(StoreFailure, match="clear it again"):
+        store.apply(0, [thing("a")], [])
+    store.clear()
+    assert store.apply(0, [thing("a")], []) is True
+    store.close()
