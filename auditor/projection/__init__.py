@@ -1,1 +1,1 @@
-"""One ledger record -> nodes and relations, and the follower that applies them."""
+"""Ledger records → provenance graph: a pure mapping, and the follower that applies it."""

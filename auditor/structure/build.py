@@ -42,7 +42,9 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
         run=thread.run, version=version, code=CODE, agent=agent_kind(layout), model=_model(calls, thread),
         origin="import" if thread.transcript is not None else "proxy", records=_records(thread),
         messages=tuple(
-            PlacedPayload(id=one.id, parent=one.parent, role=one.message.role, payload=store(message_bytes(one.message)))
+            PlacedPayload(
+                id=one.id, parent=one.parent, role=one.message.role, payload=store(message_bytes(one.message))
+            )  # fmt: skip
             for one in layout.placed.values()
         ),
         calls=tuple(calls), steps=tuple(layout.steps), claims=tuple(claims), links=tuple(links),
@@ -66,7 +68,6 @@ def message_bytes(message: Message) -> bytes:
 
 def message_from(data: bytes) -> Message:
     """Inverse of message_bytes; BadInput names the first field that is wrong."""
-
 
     return read(Message, json.loads(data))
 
@@ -95,7 +96,7 @@ def _with_tools(calls: Sequence[ModelCall], thread: Thread, store: Store) -> lis
 
 
 def _records(thread: Thread) -> tuple[str, ...]:
-    own = [(one.position, one.id) for one in (*thread.calls, *thread.spans)]
+    own = [(one.position, one.id) for one in thread.calls] + [(one.position, one.id) for one in thread.spans]
     if thread.transcript is not None:
         own.append((thread.transcript.position, thread.transcript.id))
     return tuple(record for _, record in sorted(own))

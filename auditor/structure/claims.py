@@ -3,17 +3,17 @@
 A target is the decision's bytes only: the value in an answer or in a tool argument, a selector's choice. Sources are
 places that the deciding call could see: its inputs, or earlier text of its own output.
 
-| type | rule (found_by) | status |
-|---|---|---|
-| tool_answer | `shared_value+cue`: the sentence names the tool, a result of it holds the value | stated |
-| tool_answer | `shared_value`, `operand_*`: a result holds the value, or an operand of it | available |
-| tool_answer | `cited_tool+cue`: the sentence names the tool, whose only value of that kind differs | stated |
-| prompt_answer | `shared_value`, `operand_*`: the same for the prompt; the decision may also be a tool argument | available |
-| tool_action | `shared_value`: a tool argument holds a value of an earlier result | available |
-| step_answer | `step_before_answer`, `thought_before_answer`: a chain is offered as the reason for its answer | stated |
-| thought_action | `thought_before_action`: the same for the tool call it stands beside | stated |
-| branch_answer | `chosen_branch`: the answer holds a value of the branch the selector took | stated |
-| score_branch | `selection_event`: the selector was given these scores | stated |
+| type | status | found_by | rule |
+|---|---|---|---|
+| tool_answer | stated | `shared_value+cue` | the sentence names the tool, a result of it holds the value |
+| tool_answer | stated | `cited_tool+cue` | the sentence names the tool, whose only value of that kind differs |
+| tool_answer | available | `shared_value`, `operand_*` | a result holds the value, or an operand of it |
+| prompt_answer | available | `shared_value`, `operand_*` | the prompt does; the decision may be a tool argument |
+| tool_action | available | `shared_value` | a tool argument holds a value of an earlier result |
+| step_answer | stated | `step_before_answer`, `thought_before_answer` | a chain is offered as the answer's reason |
+| thought_action | stated | `thought_before_action` | a thought stands beside the tool call it leads to |
+| branch_answer | stated | `chosen_branch` | the answer holds a value of the branch the selector took |
+| score_branch | stated | `selection_event` | the selector was given these scores |
 
 Not seen: decisions without a value (yes or no, free text), sources named by a pronoun, languages other than English for
 citations (values are found in any script).
@@ -131,7 +131,9 @@ class _Finder:
                     self._add("tool_action", "available", spans, place.span, self._steps[source], step, "shared_value")
                     matched.append(place.span)
                 elif kind == "prompt":
-                    self._add("prompt_answer", "available", spans, place.span, self._steps[source], step, "shared_value")
+                    self._add(
+                        "prompt_answer", "available", spans, place.span, self._steps[source], step, "shared_value"
+                    )
                     matched.append(place.span)
         if own:
             self._chain(step, call, own[0].span, "thought_action")
@@ -148,7 +150,9 @@ class _Finder:
             ]
             scored = self._score_of(selection.candidates[selection.chosen])
             if scored is not None:
-                self._add("score_branch", "stated", scores, step.span, scored, step, "selection_event", call=scored.call)
+                self._add(
+                    "score_branch", "stated", scores, step.span, scored, step, "selection_event", call=scored.call
+                )
 
     def _sources_of_answer(self, step: Step, call: ModelCall, place: Place) -> None:
         sentence = sentence_around(self.layout, step, place.span)
@@ -182,11 +186,19 @@ class _Finder:
         """No copy in sight: the operands of a one-step derivation of the decision that the call could see."""
         seen = [one for one in self.places.all if self._seen(call, place.span, one.span)]
         derivation: Derivation | None = self.places.derived(place, seen)
-        for one in (derivation.left, derivation.right) if derivation else ():
+        for operand in (derivation.left, derivation.right) if derivation else ():
             kinds: dict[str, ClaimType] = {"prompt": "prompt_answer", "tool_result": "tool_answer"}
+            # A value that the text repeats (`add 7` … `+ 7`) was given by the last place outside the model's own words.
+            given = [one for one in seen if one.step.kind in kinds and one.value.key == operand.value.key]
+            one = given[-1] if given and operand.step.kind == "thought" and not self._is_result(operand) else operand
             if derivation and one.step.kind in kinds:
                 self._add(kinds[one.step.kind], "available", [one.span], place.span, one.step, step,
                           f"operand_of_{derivation.rule}")  # fmt: skip
+
+    def _is_result(self, place: Place) -> bool:
+        """The value is what a step of the chain arrived at, so the step is its source."""
+        span = place.step.span
+        return span is not None and self._core(place.step, place.span) == place.span
 
     def _cited_elsewhere(self, step: Step, call: ModelCall, place: Place, cites: tuple[frozenset[str], str]) -> None:
         """The sentence names a tool whose result does not hold the value: its only value of that kind is the source."""
@@ -210,7 +222,7 @@ class _Finder:
             self._add(type_, "stated", [self._core(thought, target)], target, thought, step, found_by)
 
     def _core(self, thought: Step, target: Span) -> Span:
-        """The value a thought consists of: the result of its arithmetic, its only number, the decision; else all of it."""
+        """A thought's value: the result of its arithmetic, its only number, the decision; else all of it."""
         if thought.span is None:
             raise TypeError("a thought without text")
         text = self.layout.text(thought.span).encode()
@@ -239,7 +251,9 @@ class _Finder:
     def _branch_spans(self, call: ModelCall) -> list[Span]:
         """Where the texts of chosen branches stand in the last message a call saw."""
         prompts = [
-            step for step in self.layout.steps if step.kind == "prompt" and call.inputs and step.message == call.inputs[-1]
+            step
+            for step in self.layout.steps
+            if step.kind == "prompt" and call.inputs and step.message == call.inputs[-1]
         ]
         spans = []
         for branch in sorted(self._chosen):

@@ -10,7 +10,9 @@ _CITES = re.compile(
     r"(?:says|said|shows|showed|returned|gives|gave|reports|reported|tells|told)\b",
     re.IGNORECASE,
 )
-_GENERIC = frozenset({"tool", "tools", "search", "lookup", "result", "results", "output", "database", "system", "record"})
+_GENERIC = frozenset(
+    {"tool", "tools", "search", "lookup", "result", "results", "output", "database", "system", "record"}
+)
 _PROMPTS = frozenset({"question", "prompt", "task", "user", "you", "problem"})
 
 DONE: Mapping[str, tuple[str, ...]] = {
@@ -37,7 +39,9 @@ def cited(sentence: str, tools: Sequence[str]) -> tuple[frozenset[str], str] | N
     """
     for hit in _CITES.finditer(sentence):
         words = set((hit["source"] or hit["subject"] or "").casefold().replace("-", " ").split())
-        named = frozenset(tool for tool in tools if words & set(tool.casefold().replace("_", " ").replace("-", " ").split()))
+        named = frozenset(
+            tool for tool in tools if words & set(tool.casefold().replace("_", " ").replace("-", " ").split())
+        )
         cue = "_".join(hit[0].casefold().split()[:2])
         if named:
             return named, cue

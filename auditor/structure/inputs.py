@@ -1,4 +1,4 @@
-"""What structure is made from: parsed calls, spans and transcripts at their place in the ledger; and threads of them."""
+"""What structure is made from: parsed calls, spans and transcripts with their ledger position, and threads of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

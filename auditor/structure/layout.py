@@ -18,6 +18,7 @@ class Layout:
     """Filled while a run is cut; nothing else in this room is mutable."""
 
     run: str
+    project: str = "default"
     placed: dict[str, PlacedMessage] = field(default_factory=dict)
     calls: list[ModelCall] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -40,7 +41,8 @@ class Layout:
     ) -> Step:  # fmt: skip
         """Append a step; its id covers run, kind, call, message and span, so it does not depend on later steps."""
         own = content_id({
-            "run": self.run, "kind": kind, "call": call, "message": message, "span": None if span is None else vars(span)
+            "project": self.project, "run": self.run, "kind": kind, "call": call, "message": message,
+            "span": None if span is None else vars(span),
         })  # fmt: skip
         step = Step(id=own, kind=kind, parent=parent, call=call, message=message, span=span, label=short(label),
                     order=len(self.steps), at=at, grade=grade, rule=rule)  # type: ignore[arg-type]  # fmt: skip
@@ -85,7 +87,9 @@ class Layout:
     def values_of(self, span: Span) -> tuple[Value, ...]:
         """Values that lie inside a span."""
         return tuple(
-            value for value in self.values(span.message, span.part) if span.start <= value.start and value.end <= span.end
+            value
+            for value in self.values(span.message, span.part)
+            if span.start <= value.start and value.end <= span.end
         )
 
     def call(self, call_id: str) -> ModelCall:

@@ -1,8 +1,8 @@
 """Where a value of the run was first seen, and where it came back: copies and one-step derivations.
 
 Links are made from what the model wrote (thoughts, tool arguments, answers, branches) back to earlier places; a shared
-value is no proof of use. Derivations are `a+b`, `a-b`, `a*b`, `a/b` over values of the run, computed with rationals, and
-are looked for only where no copy was found.
+value is no proof of use. Derivations are `a+b`, `a-b`, `a*b`, `a/b` over values of the run, computed with rationals,
+and are looked for only where no copy was found.
 """
 
 from collections.abc import Iterable, Sequence
@@ -103,11 +103,16 @@ def value_links(layout: Layout, places: Places) -> list[ValueLink]:
             earlier = places.same(place)
             derivation = None if earlier else places.derived(place, numbers[-_MOST_OPERANDS:])
             if earlier:
-                links.append(ValueLink(earlier=earlier[0].span, later=place.span, value=place.value.normal, rule="copy"))
+                links.append(
+                    ValueLink(earlier=earlier[0].span, later=place.span, value=place.value.normal, rule="copy")
+                )
             elif derivation is not None:
                 links.append(
                     ValueLink(
-                        earlier=derivation.left.span, later=place.span, value=place.value.normal, rule=derivation.rule,
+                        earlier=derivation.left.span,
+                        later=place.span,
+                        value=place.value.normal,
+                        rule=derivation.rule,
                         others=(derivation.right.span,),
                     )  # fmt: skip
                 )

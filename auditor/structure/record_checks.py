@@ -1,13 +1,20 @@
-"""Exact checks of the record against itself. Each decides on its own; none guesses, and what cannot be told is left out.
+"""Exact checks of the record against itself. Each decides on its own; what cannot be told is left out.
 
-| check | what must hold | what it cannot see |
-|---|---|---|
-| `arithmetic` | a stated `a + b = c` is right, to the decimals that were stated | sums with names, brackets or several `=` |
-| `stated_value` | a sentence that cites a tool states a value that the tool's recorded result holds | values the model worked out from several results |
-| `argument_source` | an identifier, date or number in a tool argument was seen before, or is one step of arithmetic away | names and codes without digits, free text |
-| `selector` | the choice follows from the recorded scores | selectors other than argmax, argmin, first |
-| `claimed_action` | an action the reply says was done was asked of some tool | actions whose tool has an unrelated name |
-| `success_after_error` | the tool that did the claimed action did not answer with an error, or did so before it worked | errors that do not say so |
+arithmetic
+    A stated `a + b = c` is right, to the decimals that were stated. Not seen: names, brackets, several `=`.
+stated_value
+    A sentence that cites a tool states the number the tool's recorded result holds. Only where that result holds
+    exactly one number, so that there is no doubt which one was meant.
+argument_source
+    An identifier, date or number in a tool argument was seen before, or is one step of arithmetic away. Not seen:
+    names and codes without digits, free text.
+selector
+    The choice follows from the recorded scores. Not seen: selectors other than argmax, argmin and first.
+claimed_action
+    An action the reply says was done was asked of some tool. Not seen: actions whose tool has an unrelated name.
+success_after_error
+    The tools that could have done a claimed action did not all answer with an error. Not seen: errors that do not
+    say that they are.
 """
 
 import json
@@ -27,7 +34,8 @@ from auditor.structure.values import Offsets, fraction_text, occurrences, ration
 
 _N = r"[$€£¥]?\d[\d,]*(?:\.\d+)?"
 _SUM = re.compile(
-    rf"(?<![\w.,+*/×÷=$€£¥^(−-])(?<![\w)%]\s[+*/×÷=−-]\s)(?P<left>{_N}(?:\s*[-+*/×÷−x]\s*{_N})+)\s*=\s*(?P<right>-?{_N})"
+    rf"(?<![\w.,+*/×÷=$€£¥^(−-])(?<![\w)%]\s[+*/×÷=−-]\s)(?P<left>{_N}(?:\s*[-+*/×÷−x]\s*{_N})+)"
+    rf"\s*=\s*(?P<right>-?{_N})"
     r"(?!\s*[-+*/×÷^%]|[\w,]*\.?\d|\s*=)"
 )
 _PIECES = re.compile(rf"{_N}|[-+*/×÷−x]")
@@ -49,7 +57,7 @@ def check_record(layout: Layout, places: Places, claims: Sequence[Claim]) -> lis
 
 
 def recompute(expression: str) -> Fraction | None:
-    """Value of a chain of numbers and + - * / with the usual precedence; None for a division by zero or long numbers."""
+    """Value of numbers joined by + - * / with the usual precedence; None for a division by zero or long numbers."""
     pieces = _PIECES.findall(expression)
     numbers = [rational(piece.lstrip("$€£¥").rstrip(",")) for piece in pieces[::2]]
     if len(pieces) % 2 == 0 or any(number is None for number in numbers):
@@ -97,10 +105,7 @@ def _slack(right: str, left: str) -> Fraction:
     return Fraction(1, 2 * 10**decimals) if decimals else Fraction(0)
 
 
-def _stated_values(
-    layout: Layout, places: Places, names: Mapping[str, str], claims: Sequence[Claim]
-) -> list[Finding]:
-    """Only where the cited result holds exactly one number, so that there is no doubt which one was meant."""
+def _stated_values(layout: Layout, places: Places, names: Mapping[str, str], claims: Sequence[Claim]) -> list[Finding]:
     findings = []
     calls = {call.id: call for call in layout.calls}
     for step in layout.steps:
@@ -166,8 +171,10 @@ def _checkable(own: Sequence[Place]) -> list[Place]:
     return [
         place for place in own
         if place.value.kind in ("id", "date", "number") and place.value.weighty
-        and not any(one.span.start <= place.span.start and place.span.end <= one.span.end and len(one.value.text.split()) > 3
-                    for one in texts)
+        and not any(
+            one.span.start <= place.span.start and place.span.end <= one.span.end and len(one.value.text.split()) > 3
+            for one in texts
+        )
     ]  # fmt: skip
 
 
@@ -219,7 +226,7 @@ def _selectors(layout: Layout, claims: Sequence[Claim]) -> list[Finding]:
 
 
 def _choose(selector: str, scores: Sequence[float]) -> frozenset[int] | None:
-    """Indices the selector may take; ties are all allowed for argmax and argmin. None for a selector we cannot re-run."""
+    """Indices the selector may take, all ties among them; None for a selector that cannot be run again."""
     if selector == "first":
         return frozenset({0})
     if selector in ("argmax", "argmin"):
@@ -252,14 +259,14 @@ def _action(
     layout: Layout, word: str, said: Span, asked: Sequence[tuple[str, Step]], results: Sequence[tuple[str, Step]]
 ) -> list[Finding]:
     if not any(could_do(name, word) for name, _ in asked):
-        return [Finding(check="claimed_action", holds=False, places=(said,),
-                        message=f"The reply says something was {word}, but no tool that could do it was called.")]  # fmt: skip
+        message = f"The reply says something was {word}, but no tool that could do it was called."
+        return [Finding(check="claimed_action", holds=False, places=(said,), message=message)]
     done = [(name, step) for name, step in results if could_do(name, word)]
     if done and all(_is_error(layout, step) for _, step in done):
         name, step = done[-1]
         spans = (said, step.span) if step.span is not None else (said,)
-        return [Finding(check="success_after_error", holds=False, places=spans,
-                        message=f"The reply says something was {word}, but {name} answered with an error.")]  # fmt: skip
+        message = f"The reply says something was {word}, but {name} answered with an error."
+        return [Finding(check="success_after_error", holds=False, places=spans, message=message)]
     return []
 
 

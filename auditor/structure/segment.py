@@ -26,7 +26,7 @@ from auditor.structure.texts import cut
 
 def lay_out(thread: Thread) -> Layout:
     """Messages, calls and steps of a run in order, without tree roles (tree.mark gives those)."""
-    cutter = _Cutter(thread.run)
+    cutter = _Cutter(thread.run, thread.project)
     if thread.transcript is not None:
         cutter.transcript(thread.transcript)
     for call, join in zip(thread.calls, thread.joins, strict=True):
@@ -36,8 +36,8 @@ def lay_out(thread: Thread) -> Layout:
 
 
 class _Cutter:
-    def __init__(self, run: str) -> None:
-        self.layout = Layout(run=run)
+    def __init__(self, run: str, project: str) -> None:
+        self.layout = Layout(run=run, project=project)
         self._tool_calls: dict[str, list[Step]] = {}
         self._loose: list[Step] = []
         """Tool-call steps that no result has named yet, in order."""
@@ -76,7 +76,8 @@ class _Cutter:
             model_call = ModelCall(
                 id=content_id({"record": recorded.id, "index": index}), record=recorded.id,
                 model=recorded.transcript.model, model_digest="unknown", dialect=None,
-                inputs=tuple(before.id for before in placed[:index]), outputs=(one.id,), tools=None, settings={}, at=None,
+                inputs=tuple(before.id for before in placed[:index]), outputs=(one.id,), tools=None, settings={},
+                at=None,
             )  # fmt: skip
             self._call(model_call, [one], grade="recorded", rule="transcript")
 
@@ -137,8 +138,8 @@ class _Cutter:
             self._loose.remove(step)
         self._last[message] = self.layout.add_step(
             "tool_result", parent=step.id if step else None, call=None, message=message,
-            span=whole(message, index, part.text), label=f"{part.name or _named(step)}: {part.text}", at=at, grade=grade,
-            rule=rule,
+            span=whole(message, index, part.text), label=f"{part.name or _named(step)}: {part.text}", at=at,
+            grade=grade, rule=rule,
         )  # fmt: skip
 
     def _call(self, call: ModelCall, outputs: Sequence[PlacedMessage], grade: str, rule: str) -> None:

@@ -117,7 +117,7 @@ def _unmarked(text: str, begin: int) -> list[tuple[PieceKind, int, int, str]]:
 def _is_chain(text: str, parts: list[tuple[int, int]]) -> bool:
     """A derivation ends in a statement with a value; a reply that ends in a question or a courtesy is no chain."""
     last = text[slice(*parts[-1])]
-    return not last.endswith(("?", "？", "؟")) and re.search(r"\d|answer|therefore|so ", last, re.IGNORECASE) is not None
+    return not last.endswith(("?", "？", "؟")) and bool(re.search(r"\d|answer|therefore|so ", last, re.IGNORECASE))
 
 
 def _sentences(text: str, begin: int, until: int) -> Iterator[tuple[int, int]]:

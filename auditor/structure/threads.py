@@ -126,7 +126,9 @@ class ThreadIndex:
 
     def aliases(self, project: str, run: str) -> tuple[str, ...]:
         """Run ids that were merged into this one, sorted."""
-        return tuple(sorted(old for owner, old in self._aliases if owner == project and self.settled(owner, old) == run))
+        return tuple(
+            sorted(old for owner, old in self._aliases if owner == project and self.settled(owner, old) == run)
+        )
 
     def _decide(self, call: RecordedCall, placed: Sequence[PlacedMessage]) -> Joined:
         project, joins = call.project, call.exchange.joins

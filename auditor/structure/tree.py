@@ -105,8 +105,11 @@ def _mark_recorded(layout: Layout, choices: Sequence[Choice]) -> None:
         )  # fmt: skip
         layout.selections.append(
             Selection(
-                step=step.id, selector=choice.selector, scores=choice.scores,
-                candidates=tuple(branch.id if branch else "" for branch in branches), chosen=choice.chosen,
+                step=step.id,
+                selector=choice.selector,
+                scores=choice.scores,
+                candidates=tuple(branch.id if branch else "" for branch in branches),
+                chosen=choice.chosen,
             )  # fmt: skip
         )
         if any(branch is None for branch in branches):
@@ -176,7 +179,9 @@ def _lead_on(layout: Layout, choices: Sequence[Choice], taken: set[str]) -> None
             own = layout.of_call.get(call.id, [])
             if not own or any(step.id in taken for step in own) or chosen not in last_input(layout, call):
                 continue
-            layout.replace_step(own[0], kind=own[0].kind, parent=selection.step, rule="chosen_in_prompt", grade="inferred")
+            layout.replace_step(
+                own[0], kind=own[0].kind, parent=selection.step, rule="chosen_in_prompt", grade="inferred"
+            )
 
 
 def _mark_by_shape(layout: Layout) -> None:
@@ -197,9 +202,11 @@ def _mark_by_shape(layout: Layout) -> None:
             if step.kind != "answer" or step.span is None:
                 continue
             if scores:
-                parent = next((one for one in branches if one.span and layout.text(one.span) in last_input(layout, call)), None)
-                layout.replace_step(step, kind="score", parent=parent.id if parent else step.parent, rule="prompt_shape",
-                                    grade="inferred")  # fmt: skip
+                parent = next(
+                    (one for one in branches if one.span and layout.text(one.span) in last_input(layout, call)), None
+                )
+                cause = parent.id if parent else step.parent
+                layout.replace_step(step, kind="score", parent=cause, rule="prompt_shape", grade="inferred")
             elif proposes:
                 branches.append(
                     layout.replace_step(step, kind="branch", parent=step.parent, rule="prompt_shape", grade="inferred")

@@ -16,7 +16,7 @@ from typing import Literal
 
 ValueKind = Literal["number", "percent", "date", "id", "name", "text", "flag"]
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (
     r"(?P<{0}>Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?"
     r"|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
@@ -101,8 +101,8 @@ def plain_values(text: str) -> tuple[Value, ...]:
 
 
 def json_values(text: str) -> tuple[Value, ...] | None:
-    """Scalar fields of a JSON object or array with pointers, and values inside its strings; None when it is not JSON."""
-    if not text.lstrip()[:1] in ("{", "["):
+    """Scalar fields of a JSON object or array, and values inside its strings; None for a text that is not JSON."""
+    if text.lstrip()[:1] not in ("{", "["):
         return None
     try:
         json.loads(text)
