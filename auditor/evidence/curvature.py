@@ -9,6 +9,7 @@ is the influence score <G_q, (S_d (x) A_d)^-1 G_n> (Koh & Liang 2017; Grosse et 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -53,23 +54,25 @@ def second_moments(
         some = documents[start : start + batch]
         ids, seen = pad([document.ids for document in some])
         scored, _ = pad([document.scored for document in some])
-        rows = gradient_rows(
-            model, taps, ids, seen, lambda logits, m=scored: log_likelihood(logits, _draw(logits, generator), m)
-        )
+        rows = gradient_rows(model, taps, ids, seen, partial(_sampled, scored=scored, generator=generator))
         counted = reached(scored)
         tokens += int(counted.sum())
         for tap in taps:
             x, y = rows.a[tap.name][counted], rows.b[tap.name][counted]
-            a[tap.name] += (x.T @ x).double()
-            s[tap.name] += (y.T @ y).double()
+            a[tap.name] += (x.T @ x).double().cpu()
+            s[tap.name] += (y.T @ y).double().cpu()
     if tokens == 0:
         raise ValueError("no document has a scored token to predict: there is no curvature to fit")
     return {n: m / tokens for n, m in a.items()}, {n: m / tokens for n, m in s.items()}, tokens
 
 
+def _sampled(logits: Tensor, *, scored: Tensor, generator: torch.Generator) -> Tensor:
+    return log_likelihood(logits, _draw(logits, generator), scored)
+
+
 def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Labels [N, T] drawn from the model: label t from the prediction at t - 1; label 0 is unused."""
-    chances = torch.softmax(logits[:, :-1].detach().float(), dim=-1)
+    chances = torch.softmax(logits[:, :-1].detach().float().cpu(), dim=-1)
     drawn = torch.multinomial(chances.flatten(0, 1), 1, generator=generator).view(chances.shape[:2])
     return torch.cat([torch.zeros_like(drawn[:, :1]), drawn], dim=1)
 
@@ -84,7 +87,8 @@ def inverse_root(moment: Tensor, gamma: float) -> Tensor:
     """(M + sqrt(gamma) mean(eig M) I)^-1/2 of a symmetric positive semi-definite M, in float64."""
     values, vectors = torch.linalg.eigh(moment.double())
     damped = values.clamp(min=0) + gamma**0.5 * values.clamp(min=0).mean().clamp(min=1e-30)
-    return (vectors * damped.rsqrt()) @ vectors.T
+    root: Tensor = (vectors * damped.rsqrt()) @ vectors.T
+    return root
 
 
 def fit(

@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -29,7 +28,7 @@ class Recipe:
 
     features: int = 512
     active: int = 16
-    steps: int = 500
+    steps: int = 400
     batch: int = 512
     rate: float = 2e-3
     seed: int = 0
@@ -70,7 +69,7 @@ class DictionaryCard:
 
 
 class Dictionary:
-    """Trained weights: w_enc [d, m], b_enc [m], w_dec [m, d] (unit rows), b_dec [d]; `card` says where they are from."""
+    """Trained weights: w_enc [d, m], b_enc [m], w_dec [m, d] (unit rows), b_dec [d]; `card` says where from."""
 
     def __init__(self, *, w_enc: Tensor, b_enc: Tensor, w_dec: Tensor, b_dec: Tensor, card: DictionaryCard) -> None:
         self.w_enc, self.b_enc, self.w_dec, self.b_dec = w_enc, b_enc, w_dec, b_dec
@@ -144,8 +143,8 @@ def train(
     w_enc, b_enc, w_dec = (weight.detach() for weight in weights)
     made = Dictionary(w_enc=w_enc, b_enc=b_enc / scale, w_dec=w_dec, b_dec=centre, card=replace(card, recipe=recipe))
     fired = torch.zeros(recipe.features, dtype=torch.bool)
-    for block in kept.split(8192):
-        fired |= (made.encode(block) > 0).any(0)
+    for start in range(0, len(kept), 8192):
+        fired |= (made.encode(kept[start : start + 8192]) > 0).any(0)
     made.card = replace(made.card, tokens=len(x), fvu=made.fvu(held), dead=int((~fired).sum()))
     return made
 
@@ -186,24 +185,39 @@ def _auxiliary(z: Tensor, dead: Tensor, left: Tensor, w_dec: Tensor, k: int) -> 
 
 
 def strongest_examples(
-    dictionary: Dictionary, x: Tensor, owners: Sequence[tuple[str, int]], texts: Any, *, each: int = 3
+    dictionary: Dictionary,
+    x: Tensor,
+    owners: Sequence[tuple[int, int]],
+    names: Sequence[str],
+    text: Callable[[int, int], tuple[str, str]],
+    *,
+    each: int = 3,
 ) -> tuple[tuple[Example, ...], ...]:
-    """By feature, the `each` tokens on which it fires most. `owners[n]` is (document id, token place) of x[n];
-    `texts(document, place)` gives (token, text before it)."""
-    top = torch.zeros((each, dictionary.w_dec.shape[0]))
-    where = torch.zeros((each, dictionary.w_dec.shape[0]), dtype=torch.long)
+    """By feature, the `each` different tokens in context of x [n, d] on which it fires most.
+
+    `owners[n]` is (document, token) of x[n]; `names` are the documents' ids; `text(document, token)` gives the token
+    and what comes before it.
+    """
+    pool = 8 * each  # corpora repeat themselves: look further than `each` for different contexts
+    top = torch.zeros((pool, dictionary.w_dec.shape[0]))
+    where = torch.zeros((pool, dictionary.w_dec.shape[0]), dtype=torch.long)
     for start in range(0, len(x), 8192):
-        f = dictionary.encode(x[start : start + 8192])
-        values, places = torch.cat([top, f]).topk(each, dim=0)
-        before = where.gather(0, places.clamp(max=each - 1))
-        where = torch.where(places < each, before, places - each + start)
+        values, places = torch.cat([top, dictionary.encode(x[start : start + 8192])]).topk(pool, dim=0)
+        before = where.gather(0, places.clamp(max=pool - 1))
+        where = torch.where(places < pool, before, places - pool + start)
         top = values
-    return tuple(
-        tuple(
-            Example(document=owners[n][0], token=texts(*owners[n])[0], before=texts(*owners[n])[1],
-                    activation=round(float(value), 4))
-            for value, n in zip(top[:, feature].tolist(), where[:, feature].tolist(), strict=True)
-            if value > 0
-        )
-        for feature in range(dictionary.w_dec.shape[0])
-    )  # fmt: skip
+
+    def example(place: int, value: float) -> Example:
+        document, token = owners[place]
+        shown, before = text(document, token)
+        return Example(document=names[document], token=shown, before=before, activation=round(value, 4))
+
+    def distinct(places: list[int], values: list[float]) -> tuple[Example, ...]:
+        seen: dict[tuple[str, str], Example] = {}
+        for n, value in zip(places, values, strict=True):
+            one = example(n, value)
+            if value > 0:
+                seen.setdefault((one.before, one.token), one)
+        return tuple(seen.values())[:each]
+
+    return tuple(distinct(*column) for column in zip(where.T.tolist(), top.T.tolist(), strict=True))

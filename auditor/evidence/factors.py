@@ -41,7 +41,8 @@ def squared_norms(rows: Rows) -> Tensor:
 
     |B^T A|^2 = sum of (B B^T) * (A A^T) spares the matrix where there are fewer tokens than it has sides.
     """
-    total = torch.zeros(next(iter(rows.a.values())).shape[0], dtype=torch.float64)
+    first = next(iter(rows.a.values()))
+    total = torch.zeros(first.shape[0], dtype=torch.float64, device=first.device)
     for name, a in rows.a.items():
         b = rows.b[name]
         if a.shape[1] * (a.shape[2] + b.shape[2]) < a.shape[2] * b.shape[2]:
@@ -57,7 +58,7 @@ def inner(rows: Rows, others: Rows) -> Tensor:
     for name, a in rows.a.items():
         mine = (rows.b[name].transpose(1, 2) @ a).flatten(1)
         theirs = (others.b[name].transpose(1, 2) @ others.a[name]).flatten(1)
-        total += (mine @ theirs.T).double()
+        total += (mine @ theirs.T).double().cpu()
     return total
 
 
@@ -74,10 +75,19 @@ def compress(rows: Rows, rank: int | None, *, seed: int, dtype: torch.dtype = to
         a, b = rows.a[name], rows.b[name]
         if rank is not None and rank < a.shape[1]:
             b, a = _low_rank(b, a, rank, seed)
+        else:
+            b, a = _balanced(b, a)
         if rank is not None and a.shape[1] < rank:
             a, b = (torch.nn.functional.pad(x, (0, 0, 0, rank - x.shape[1])) for x in (a, b))
-        left[name], right[name] = (b / root).to(dtype), (a / root).to(dtype)
-    return Factors(left=left, right=right, norms=norms)
+        left[name], right[name] = (b / root).to(dtype).cpu(), (a / root).to(dtype).cpu()
+    return Factors(left=left, right=right, norms=norms.cpu())
+
+
+def _balanced(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """The same product with both sides of one size: half precision would overflow where b is tiny and a is not."""
+    sizes = (x.flatten(1).norm(dim=1).clamp(min=1e-30) for x in (b, a))
+    ratio = torch.sqrt(next(sizes) / next(sizes))[:, None, None]
+    return b / ratio, a * ratio
 
 
 def _low_rank(b: Tensor, a: Tensor, rank: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -98,8 +108,8 @@ def _low_rank(b: Tensor, a: Tensor, rank: int, seed: int) -> tuple[Tensor, Tenso
 
 
 def dense(rows: Rows) -> dict[str, Tensor]:
-    """{tap: [o, i]} of a batch of one example."""
-    return {name: rows.b[name][0].T @ rows.a[name][0] for name in rows.a}
+    """{tap: [o, i]} of a batch of one example, in main memory."""
+    return {name: (rows.b[name][0].T @ rows.a[name][0]).cpu() for name in rows.a}
 
 
 def joined(parts: "list[Factors]") -> Factors:

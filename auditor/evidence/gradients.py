@@ -99,7 +99,9 @@ def gradient_rows(
     """
     heard_inputs: dict[str, Tensor] = {}
     heard_outputs: dict[str, Tensor] = {}
-    embedded = model.get_input_embeddings()(ids).detach().requires_grad_(True)
+    embedding = model.get_input_embeddings()
+    ids, seen = ids.to(embedding.weight.device), seen.to(embedding.weight.device)
+    embedded = embedding(ids).detach().requires_grad_(True)
     with torch.enable_grad(), _listening(taps, heard_inputs, heard_outputs):
         logits = model(inputs_embeds=embedded, attention_mask=seen, use_cache=False).logits
         value = objective(logits)
@@ -147,5 +149,5 @@ def log_likelihood(logits: Tensor, targets: Tensor, scored: Tensor) -> Tensor:
     The token at t is predicted at t - 1, so a scored first token has no prediction and is left out.
     """
     logp = torch.log_softmax(logits[:, :-1], dim=-1)
-    chosen = logp.gather(-1, targets[:, 1:, None]).squeeze(-1)
-    return (chosen * scored[:, 1:].to(chosen.dtype)).sum()
+    chosen = logp.gather(-1, targets[:, 1:, None].to(logits.device)).squeeze(-1)
+    return (chosen * scored[:, 1:].to(chosen)).sum()

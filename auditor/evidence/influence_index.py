@@ -141,7 +141,7 @@ def load(folder: Path) -> InfluenceIndex:
             curvature=Curvature(a=part("a:"), s=part("s:"), tokens=tokens),
         )
     except (OSError, ValueError, TypeError, KeyError) as fault:
-        raise BadSetup(str(folder), f"cannot be read as an influence index: {fault}", "run `auditor prepare`") from fault
+        raise BadSetup(str(folder), f"is not an influence index: {fault}", "run `auditor prepare`") from fault
 
 
 def build(
@@ -237,6 +237,7 @@ def _agreement(
     chosen = places or list(range(len(documents)))
     rows = curvature.whiten(document_rows(model, coverage.taps, [documents[p] for p in chosen]))
     norms = squared_norms(rows).sqrt().clamp(min=1e-30)
+    norms = norms.cpu()
     exact = inner(rows, rows) / norms[:, None] / norms[None, :]
     some = picked(factors, torch.tensor(chosen))
     stored = torch.stack(

@@ -40,8 +40,13 @@ def corpus_digest(path: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def read_corpus(path: Path, tokenizer: Any, *, limit: int | None = None) -> list[TrainingDocument]:
-    """The documents in file order, or `limit` evenly spaced ones. BadSetup names the line that cannot be used."""
+def read_corpus(
+    path: Path, tokenizer: Any, *, template: str | None = None, limit: int | None = None
+) -> list[TrainingDocument]:
+    """The documents in file order, or `limit` evenly spaced ones. BadSetup names the line that cannot be used.
+
+    `template` is the chat template; by default the tokenizer's own.
+    """
     lines = [(number, line) for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip()]
     if limit is not None and len(lines) > limit:
         lines = [lines[index * len(lines) // limit] for index in range(limit)]
@@ -49,14 +54,14 @@ def read_corpus(path: Path, tokenizer: Any, *, limit: int | None = None) -> list
     for number, line in lines:
         try:
             row = json.loads(line)
-            documents.append(document(row, tokenizer))
+            documents.append(document(row, tokenizer, template))
         except (ValueError, KeyError, TypeError) as fault:
             fix = 'write one {"id", "text"} or {"id", "messages"} per line'
             raise BadSetup(f"{path}:{number}", f"not a training document: {fault!r}", fix) from fault
     return documents
 
 
-def document(row: Mapping[str, Any], tokenizer: Any) -> TrainingDocument:
+def document(row: Mapping[str, Any], tokenizer: Any, template: str | None = None) -> TrainingDocument:
     """One line of the file as tokens. ValueError when it has neither text nor messages."""
     identity = str(row["id"])
     if row.get("text"):
@@ -64,7 +69,8 @@ def document(row: Mapping[str, Any], tokenizer: Any) -> TrainingDocument:
         spans = [(0, len(text))]
         label = text
     elif row.get("messages"):
-        text, spans = _dialogue(row["messages"], row.get("tools") or None, row.get("unscored") or (), tokenizer)
+        settings = {"tools": row.get("tools") or None, "chat_template": template or tokenizer.chat_template}
+        text, spans = _dialogue(row["messages"], row.get("unscored") or (), tokenizer, settings)
         label = _dialogue_label(row["messages"])
     else:
         raise ValueError(f"document {identity} has neither text nor messages")
@@ -85,13 +91,13 @@ def _dialogue_label(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _dialogue(
-    messages: Sequence[Mapping[str, Any]], tools: Any, unscored: Sequence[Sequence[int]], tokenizer: Any
+    messages: Sequence[Mapping[str, Any]], unscored: Sequence[Sequence[int]], tokenizer: Any, settings: dict[str, Any]
 ) -> tuple[str, list[tuple[int, int]]]:
     """The rendered dialogue and the character ranges that carried loss."""
 
     def render(upto: int, opened: bool) -> str:
         text = tokenizer.apply_chat_template(
-            list(messages[:upto]), tools=tools, tokenize=False, add_generation_prompt=opened
+            list(messages[:upto]), tokenize=False, add_generation_prompt=opened, **settings
         )
         return str(text)
 
