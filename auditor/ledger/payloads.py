@@ -35,8 +35,7 @@ class SqlitePayloads:
         if known is not None:
             self._addresses.add(plain, known)
             return known
-        if self._writer.waiting_bytes > MAX_WAITING_BYTES:
-            raise Unavailable("ledger", "cannot write and its memory is full", "check the disk")
+        self.refuse_when_full()
         salt = secrets.token_bytes(16)
         address = payload_address(salt, data)
         codec, packed = pack(data)
@@ -84,6 +83,11 @@ class SqlitePayloads:
             problem = f"has {len(whole)} bytes, not {ref.size}"
             raise LedgerBroken(f"payload {ref.address}", problem, "run auditor verify")
         return whole
+
+    def refuse_when_full(self) -> None:
+        """Unavailable when the disk refuses for so long that memory would fill."""
+        if self._writer.waiting_bytes > MAX_WAITING_BYTES:
+            raise Unavailable("ledger", "cannot write and its memory is full", "check the disk")
 
     def _settle(self, address: str) -> None:
         self._waiting.pop(address, None)

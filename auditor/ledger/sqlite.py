@@ -140,6 +140,7 @@ class SqliteLedger:
         self._writer.put(Write(statement="INSERT OR REPLACE INTO journals VALUES(?,?,?)", values=values))
 
     def journal_add(self, stream: str, data: bytes) -> None:
+        self._payloads.refuse_when_full()
         statement = "INSERT INTO journal_chunks(stream, data) VALUES(?,?)"
         self._writer.put(Write(statement=statement, values=(stream, data), size=len(data)))
 

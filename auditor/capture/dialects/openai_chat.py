@@ -1,0 +1,119 @@
+"""OpenAI chat completions: recorded request and response bytes -> one Call. Never raises for what the bytes hold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from auditor.capture.dialects.openai_parts import message
+from auditor.capture.dialects.openai_stream import Assembled, assemble, error_text
+from auditor.capture.encoding import NotDecoded, decode
+from auditor.capture.exact import NotJson, exact, parse_json
+from auditor.capture.scanner import array_spans
+from auditor.records.messages import Call, Message
+
+_NOT_SETTINGS = {"messages", "model", "tools", "functions"}
+
+
+def message_spans(body: bytes) -> list[tuple[int, int]] | None:
+    """Byte ranges of the elements of the request's `messages`, or None."""
+    return array_spans(body, b"messages")
+
+
+def error(text: str, code: str) -> dict[str, Any]:
+    """OpenAI's error envelope."""
+    return {"error": {"message": text, "type": "auditor_error", "param": None, "code": code}}
+
+
+def parse(
+    record: str, request: bytes, response: bytes, response_headers: Mapping[str, str],
+    request_headers: Mapping[str, str] | None = None,
+) -> Call:  # fmt: skip
+    """The call in these bytes; header names in lower case.
+
+    `unparsed` names what was not understood (request first); everything that was understood is there all the same.
+    """
+    sent, request_fault = _request(request, request_headers or {})
+    answer, response_fault = _response(response, response_headers)
+    tool_names: dict[str, str] = {}
+    rows = sent.get("messages")
+    messages = tuple(message(row, tool_names) for row in exact(rows if isinstance(rows, list) else []))
+    choices = [row for row in exact(answer.choices) if isinstance(row, dict)]
+    outputs = tuple(_output(row, dict(tool_names)) for row in choices)
+    named = sent.get("model") or answer.model
+    return Call(
+        record=record,
+        model=exact(named) if isinstance(named, str) else "unknown",
+        messages=messages,
+        outputs=outputs,
+        tools=tuple(exact(_tools(sent))),
+        settings=exact({key: value for key, value in sent.items() if key not in _NOT_SETTINGS}),
+        finish=tuple(_finish(row) for row in choices),
+        usage=exact(answer.usage),
+        logprobs=_logprobs(choices),
+        unparsed=request_fault or response_fault or answer.error,
+    )
+
+
+def _request(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
+    try:
+        sent = parse_json(decode(body, headers.get("content-encoding")))
+    except (NotJson, NotDecoded) as fault:
+        return {}, f"the request is no JSON: {fault}"
+    if not isinstance(sent, dict):
+        return {}, "the request is no JSON object"
+    if not isinstance(sent.get("messages"), list):
+        return sent, "the request has no list of messages"
+    return sent, None
+
+
+def _response(body: bytes, headers: Mapping[str, str]) -> tuple[Assembled, str | None]:
+    try:
+        plain = decode(body, headers.get("content-encoding"))
+    except NotDecoded as fault:
+        return Assembled(), f"the response cannot be read: {fault}"
+    if not plain.strip():
+        return Assembled(), "there is no response"
+    if "text/event-stream" in headers.get("content-type", "") or plain.lstrip()[:5] in (b"data:", b"event"):
+        return assemble(plain), None
+    try:
+        answer = parse_json(plain)
+    except NotJson as fault:
+        return Assembled(), f"the response is no JSON: {fault}"
+    if not isinstance(answer, dict):
+        return Assembled(), "the response is no JSON object"
+    rows, usage, model = answer.get("choices"), answer.get("usage"), answer.get("model")
+    return Assembled(
+        choices=rows if isinstance(rows, list) else [],
+        model=model if isinstance(model, str) else None,
+        usage=usage if isinstance(usage, dict) else {},
+        error=error_text(answer["error"]) if answer.get("error") else None,
+    ), None
+
+
+def _output(row: Mapping[str, Any], tool_names: dict[str, str]) -> Message:
+    return message(row.get("message") or {}, tool_names, default_role="assistant")
+
+
+def _finish(row: Mapping[str, Any]) -> str:
+    reason = row.get("finish_reason")
+    return reason if isinstance(reason, str) else "unknown"
+
+
+def _tools(sent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tool schemas in today's form; the older `functions` are wrapped."""
+    tools, functions = sent.get("tools"), sent.get("functions")
+    found = [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    old = [one for one in functions if isinstance(one, dict)] if isinstance(functions, list) else []
+    return found + [{"type": "function", "function": one} for one in old]
+
+
+def _logprobs(choices: list[dict[str, Any]]) -> tuple[float, ...] | None:
+    """Log-probabilities of choice 0's output tokens, where every token has one."""
+    if not choices or not isinstance(choices[0].get("logprobs"), dict):
+        return None
+    rows = choices[0]["logprobs"].get("content")
+    if not isinstance(rows, list) or not rows:
+        return None
+    values = [row.get("logprob") if isinstance(row, dict) else None for row in rows]
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return None
+    return tuple(float(value) for value in values if value is not None)

@@ -1,0 +1,52 @@
+"""JSON read from the wire, brought into the form records can hold exactly (design §10)."""
+
+import json
+import re
+from typing import Any
+
+_SAFE = 2**53
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class NotJson(Exception):
+    """The text is no JSON; the message says where."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parsed JSON. NotJson also for NaN, Infinity, wrong UTF-8 and nesting without end."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError as fault:
+        raise NotJson("nested too deeply") from fault
+    except UnicodeDecodeError as fault:
+        raise NotJson(f"not UTF-8 at byte {fault.start}") from fault
+    except json.JSONDecodeError as fault:
+        raise NotJson(f"{fault.msg} at character {fault.pos}") from fault
+    except ValueError as fault:
+        raise NotJson(str(fault)) from fault
+
+
+def _refuse(constant: str) -> None:
+    raise NotJson(f"{constant} is no JSON number")
+
+
+def exact(value: Any) -> Any:
+    """The same JSON with integers beyond 2**53 as text, floats finite, surrogate pairs joined, lone ones replaced."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _SAFE else str(value)
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else str(value)
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    return {whole_text(key): exact(item) for key, item in value.items()}
+
+
+def whole_text(text: str) -> str:
+    """Text without lone surrogates. A pair that two stream chunks tore apart is joined again."""
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

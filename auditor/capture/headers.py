@@ -1,0 +1,123 @@
+"""Headers of a relayed call: which go on, which stay behind, and how they are recorded without credentials."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
+
+from auditor.errors import BadSetup
+from auditor.records.exchange import Joins
+
+Header = tuple[bytes, bytes]
+
+_HOP_BY_HOP = {
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+    b"trailer", b"transfer-encoding", b"upgrade",
+}  # fmt: skip
+_NOT_UPSTREAM = {b"host", b"expect"}
+OWN_PREFIX = b"x-audit-"
+_SECRET_NAME = re.compile(r"(^|[-_])(authorization|cookie|secret|password|token|credential|signature)($|[-_])|api-?key")
+_SECRET_QUERY = re.compile(r"(^|[-_])(key|token|secret|password|signature|sig|credential)$|api-?key", re.IGNORECASE)
+
+
+def end_to_end(headers: Iterable[Header]) -> list[Header]:
+    """Headers without those that belong to one connection only (RFC 9110 7.6.1); names in lower case."""
+    rows = [(name.lower(), value) for name, value in headers]
+    listed = {
+        part.strip().lower() for name, value in rows if name == b"connection" for part in value.split(b",")
+    }
+    return [(name, value) for name, value in rows if name not in _HOP_BY_HOP and name not in listed]
+
+
+def to_upstream(headers: Iterable[Header]) -> list[Header]:
+    """What the upstream is sent: all but hop-by-hop, `host`, `expect` and our own `x-audit-*`."""
+    return [
+        (name, value) for name, value in end_to_end(headers)
+        if name not in _NOT_UPSTREAM and not name.startswith(OWN_PREFIX)
+    ]  # fmt: skip
+
+
+def text(value: bytes) -> str:
+    """Header bytes as text; every byte has a character."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+class Vault:
+    """Replaces credentials by keyed fingerprints, so that equal ones are seen to be equal and nothing else is told."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def fingerprint(self, secret: bytes) -> str:
+        """HMAC-SHA256 under this installation's key, 32 hex digits."""
+        return "hmac-sha256:" + hmac.new(self._key, secret, hashlib.sha256).hexdigest()[:32]
+
+    def stored(self, headers: Iterable[Header]) -> dict[str, str]:
+        """Headers as they are recorded; several of one name are joined by a comma."""
+        found: dict[str, str] = {}
+        for name, value in headers:
+            key = text(name).lower()
+            plain = self.fingerprint(value) if _SECRET_NAME.search(key) else text(value)
+            found[key] = f"{found[key]}, {plain}" if key in found else plain
+        return found
+
+    def path(self, path: str) -> str:
+        """Path and query with the values of credential parameters replaced."""
+        head, mark, query = path.partition("?")
+        if not mark or not any(_SECRET_QUERY.search(name) for name, _ in parse_qsl(query, keep_blank_values=True)):
+            return path
+        pairs = parse_qsl(query, keep_blank_values=True)
+        safe = [(n, self.fingerprint(v.encode()) if _SECRET_QUERY.search(n) else v) for n, v in pairs]
+        return f"{head}?{urlencode(safe)}"
+
+    def joins(self, headers: Iterable[Header]) -> Joins:
+        """What ties a call to a run, as received."""
+        rows = {name.lower(): value for name, value in headers}
+
+        def given(name: bytes) -> str | None:
+            return text(rows[name]) if name in rows else None
+
+        secret = rows.get(b"authorization") or rows.get(b"x-api-key") or rows.get(b"api-key")
+        return Joins(
+            run=given(b"x-audit-run"), step=given(b"x-audit-step"), tags=given(b"x-audit-tags"),
+            purpose=given(b"x-audit-purpose"), traceparent=given(b"traceparent"),
+            credential=None if secret is None else self.fingerprint(_bare(secret)),
+        )  # fmt: skip
+
+
+def _bare(credential: bytes) -> bytes:
+    """The secret itself, so that it has one fingerprint in `Authorization: Bearer` and in `x-api-key`."""
+    scheme, _, rest = credential.partition(b" ")
+    return rest.strip() if rest and scheme.lower() == b"bearer" else credential
+
+
+def open_vault(folder: Path) -> Vault:
+    """The vault of a data folder; its key is made once, readable by its owner only. BadSetup when it cannot be."""
+    place = folder / "fingerprint.key"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            early = folder / f".{place.name}.{os.getpid()}"
+            handle = os.open(early, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+            try:
+                os.link(early, place)  # never replaces a key that another process made meanwhile
+            except FileExistsError:
+                pass
+            finally:
+                early.unlink()
+        key = place.read_bytes()
+    except OSError as fault:
+        problem = fault.strerror or "cannot be used"
+        raise BadSetup(str(place), problem, "name a writable folder in AUDITOR_DATA") from fault
+    if len(key) < 32:
+        raise BadSetup(str(place), "is not a key of 32 bytes", "remove the file; a new key is made")
+    return Vault(key)
