@@ -1,0 +1,41 @@
+// The one door to the server.
+
+import type { Page } from "./types";
+
+export class Problem extends Error {
+  constructor(readonly status: number, readonly code: string, detail: string, readonly fix: string) {
+    super(detail);
+  }
+}
+
+export async function call<T>(path: string, body?: unknown): Promise<T> {
+  const options: RequestInit = body === undefined ? {} : {
+    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+  };
+  let answer: Response;
+  try {
+    answer = await fetch(`/api/v1${path}`, options);
+  } catch {
+    throw new Problem(0, "unreachable", "the server does not answer", "check that it is running; this page tries again by itself");
+  }
+  const data = await answer.json().catch(() => null);
+  if (!answer.ok) {
+    throw new Problem(answer.status, data?.code ?? "http_error", data?.detail ?? `the server answered ${answer.status}`, data?.fix ?? "try again");
+  }
+  return data as T;
+}
+
+/** All pages of a list, up to `most` items. */
+export async function all<T>(path: string, most = 20_000): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | null = null;
+  do {
+    const mark: string = path.includes("?") ? "&" : "?";
+    const page: Page<T> = await call(`${path}${mark}limit=1000${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+    items.push(...page.items);
+    cursor = page.next;
+  } while (cursor && items.length < most);
+  return items;
+}
+
+export const id = encodeURIComponent;

@@ -1,0 +1,53 @@
+// Numbers and times for people.
+
+import type { Estimate } from "./types";
+
+const UNITS: Record<string, string> = { "1": "", nats: "nats", share: "", probability: "" };
+
+export function number(value: number): string {
+  const size = Math.abs(value);
+  if (value === 0) return "0";
+  if (size >= 1000) return value.toLocaleString("en", { maximumFractionDigits: 0 });
+  if (size >= 10) return value.toFixed(1);
+  if (size >= 0.095) return value.toFixed(2);
+  if (size >= 0.001) return value.toFixed(3);
+  return value.toExponential(1);
+}
+
+export const signed = (value: number) => (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value));
+
+export function withUnit(value: number, unit: string): string {
+  if (unit === "share") return `${number(value * 100)} %`;
+  const name = unit in UNITS ? UNITS[unit] : unit;
+  return name ? `${number(value)} ${name}` : number(value);
+}
+
+export function interval(estimate: Estimate): string {
+  const found = estimate.interval;
+  if (!found) return "";
+  const scale = estimate.unit === "share" ? 100 : 1;
+  return `[${number(found.low * scale)}, ${number(found.high * scale)}]`;
+}
+
+export function provenance(estimate: Estimate): string {
+  const found = estimate.interval;
+  return found ? `${Math.round(found.level * 100)} % interval, ${found.method}, n = ${found.n} ${found.population}` : "no interval";
+}
+
+export const millis = (text: string | null) => (text ? Date.parse(text.replace(/(\.\d{3})\d+/, "$1")) : NaN);
+
+export function when(text: string | null): string {
+  if (!text) return "time unknown";
+  const at = new Date(millis(text));
+  return at.toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+export function lasted(from: string | null, to: string | null): string {
+  const ms = millis(to) - millis(from);
+  if (Number.isNaN(ms)) return "–";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+export const brief = (digest: string) => (digest.length > 14 ? `${digest.slice(0, 12)}…` : digest);

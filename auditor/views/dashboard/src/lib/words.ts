@@ -1,0 +1,49 @@
+// What codes mean, in the words of the project.
+
+import type { Grade, Kind } from "./types";
+
+export const VERDICTS: Record<string, { label: string; icon: string; means: string }> = {
+  relied_on: { label: "relied on", icon: "●", means: "Changing the source changed the decision, by more than placebo changes did." },
+  decorative: { label: "decorative", icon: "○", means: "The source can be changed without moving the decision: shown to be equivalent to no effect." },
+  contradicted: { label: "contradicted", icon: "✕", means: "The record, or a tested denial, says otherwise." },
+  undetermined: { label: "undetermined", icon: "?", means: "Neither could be shown; the reason is given." },
+  untested: { label: "untested", icon: "–", means: "No verdict yet." },
+};
+
+export const REASONS: Record<string, string> = {
+  weights_unavailable: "nobody has the weights of this model here",
+  weights_changed: "the weights are not the ones the run was recorded with",
+  replay_mismatch: "the recorded call could not be reproduced",
+  underpowered: "too few draws to tell",
+  saturated: "the decision is so certain that the change cannot show",
+  noisy: "differences drown in the noise floor",
+  off_distribution: "the changed input is unlike anything the model knows",
+  nondeterministic: "the same input gave different outputs",
+  redundant: "another source carries the same value",
+  surface_coded: "the effect follows the wording, not the value",
+  redacted: "the text was redacted",
+  sentinel_failed: "a control that must hold did not",
+  budget: "the audit's budget ran out",
+  unsupported: "this method does not apply here",
+};
+
+export const FAMILIES: Record<string, string> = {
+  swap: "swap", mask: "attention mask", delete: "delete", placebo: "placebo", decoy: "decoy", joint: "all sources at once",
+  resample: "resample", selector_swap: "selector swap",
+};
+
+export const KIND_TITLES: Record<Kind, string> = {
+  record: "Record checks", intervention: "Interventions", attribution: "Attribution", provenance: "Attention", feature: "Features",
+  influence: "Training documents",
+};
+
+export const GRADES: { grade: Grade; label: string; means: string; dash: string }[] = [
+  { grade: "causal", label: "causal", means: "an intervention moved it", dash: "" },
+  { grade: "recorded", label: "recorded", means: "joined by an id or content: a fact", dash: "" },
+  { grade: "inferred", label: "inferred", means: "a guess from order or similarity", dash: "7 4" },
+  { grade: "read", label: "read", means: "attention looked there; not relied on", dash: "2 3" },
+  { grade: "stated", label: "stated", means: "the agent says so", dash: "9 3 2 3" },
+];
+
+export const plain = (code: string) => code.replaceAll("_", " ");
+export const why = (reason: string | null) => (reason ? `${plain(reason)}: ${REASONS[reason] ?? "no further word"}` : "");
