@@ -137,7 +137,7 @@ def _right(word: str, verdict: Verdict) -> bool | None:
         return None
     if word == "unused" and verdict.verdict == "contradicted":
         # DESIGN §10: only when another source of the same kind was relied on, or a denial was made
-        return any(one.rule == "contradiction_by_same_kind" and one.conclusion == "fails" for one in verdict.findings)
+        return any(one.rule == "same_kind" and one.conclusion == "holds" for one in verdict.findings)
     return verdict.verdict in RIGHT[word]
 
 
