@@ -15,6 +15,9 @@ from graph.errors import InvalidGraphValue
 from graph.model import Node, Relation, Scalar, placeholder
 from graph.store import Batch
 
+_ATTRS = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
 Record = tuple[int, list[Node], list[Relation]]
 
 
@@ -105,12 +108,11 @@ def digest(nodes: Iterable[Node], relations: Iterable[Relation]) -> str:
 
 def attrs_text(attrs: Mapping[str, Scalar]) -> str:
     """Attributes as the JSON text that stores keep (ASCII, keys sorted)."""
-    return json.dumps(dict(attrs), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ATTRS.encode(dict(attrs))
 
 
 def _line(what: str, value: dict[str, Any]) -> bytes:
-    text = json.dumps([what, value], sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    return _LINE.encode([what, value]).encode() + b"\n"
 
 
 def _merged_node(old: Node | None, new: Node) -> Node:
@@ -131,5 +133,5 @@ def _merged_relation(old: Relation | None, new: Relation) -> Relation:
 
 
 def _differs(old: Node | Relation | None, new: Node | Relation) -> bool:
-    # Python holds 1, 1.0 and True for equal; in the graph they are three values.
+    # Python holds 1, 1.0 and True for equal, and 0.0 and -0.0; in the graph they are different values.
     return old is None or old != new or attrs_text(old.attrs) != attrs_text(new.attrs)

@@ -91,16 +91,15 @@ class Node:
     attrs: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        where = f"node {self.id!r:.80}"
-        _text(self.id, where=where, what="id", limit=ID_LIMIT, empty=False)
+        _text(self.id, self, what="id", limit=ID_LIMIT, empty=False)
         if self.kind not in KINDS:
-            raise InvalidGraphValue(f"{where}: kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+            raise InvalidGraphValue(f"{_where(self)}: kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         if not isinstance(self.type, str) or not _NAME.fullmatch(self.type):
-            raise InvalidGraphValue(f"{where}: type must be a name of letters and digits, not {self.type!r:.80}")
+            raise InvalidGraphValue(f"{_where(self)}: type must be a name of letters and digits, not {self.type!r:.80}")
         if self.at is not None and not (isinstance(self.at, str) and _TIME.fullmatch(self.at)):
             raise InvalidGraphValue(
-                f"{where}: at must be RFC 3339 text such as 2026-01-31T12:00:00Z or None, not {self.at!r:.80}")
-        _check_common(self, where)
+                f"{_where(self)}: at must be RFC 3339 text such as 2026-01-31T12:00:00Z or None, not {self.at!r:.80}")
+        _check_common(self)
 
     @property
     def is_placeholder(self) -> bool:
@@ -137,18 +136,17 @@ class Relation:
     """method, effect, low, high, unit, verdict, evidence, rule … ``effect`` is what `min_effect` filters on."""
 
     def __post_init__(self) -> None:
-        where = f"relation {self.source!r:.60} -{self.type!r:.40}-> {self.target!r:.60}"
-        _text(self.source, where=where, what="source", limit=ID_LIMIT, empty=False)
-        _text(self.target, where=where, what="target", limit=ID_LIMIT, empty=False)
-        _text(self.key, where=where, what="key", limit=ID_LIMIT)
+        _text(self.source, self, what="source", limit=ID_LIMIT, empty=False)
+        _text(self.target, self, what="target", limit=ID_LIMIT, empty=False)
+        _text(self.key, self, what="key", limit=ID_LIMIT)
         if self.type not in RELATION_TYPES:
-            raise InvalidGraphValue(f"{where}: type must be one of {', '.join(sorted(RELATION_TYPES))}")
+            raise InvalidGraphValue(f"{_where(self)}: type must be one of {', '.join(sorted(RELATION_TYPES))}")
         if self.grade not in GRADES:
-            raise InvalidGraphValue(f"{where}: grade must be one of {', '.join(GRADES)}, not {self.grade!r}")
-        _check_common(self, where)
+            raise InvalidGraphValue(f"{_where(self)}: grade must be one of {', '.join(GRADES)}, not {self.grade!r}")
+        _check_common(self)
         effect = self.attrs.get("effect")
         if effect is not None and (isinstance(effect, bool) or not isinstance(effect, int | float)):
-            raise InvalidGraphValue(f"{where}: attrs['effect'] must be a number or None, not {effect!r:.80}")
+            raise InvalidGraphValue(f"{_where(self)}: attrs['effect'] must be a number or None, not {effect!r:.80}")
 
     @property
     def id(self) -> str:
@@ -194,43 +192,51 @@ def short(text: str, limit: int = 120) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _check_common(value: Node | Relation, where: str) -> None:
+def _check_common(value: Node | Relation) -> None:
     """Check run, label and attributes, and put a read-only copy of the attributes in place."""
     if value.run is not None:
-        _text(value.run, where=where, what="run", limit=ID_LIMIT, empty=False)
-    _text(value.label, where=where, what="label", limit=LABEL_LIMIT)
+        _text(value.run, value, what="run", limit=ID_LIMIT, empty=False)
+    _text(value.label, value, what="label", limit=LABEL_LIMIT)
     if not isinstance(value.attrs, Mapping):
-        raise InvalidGraphValue(f"{where}: attrs must be a mapping, not {type(value.attrs).__name__}")
+        raise InvalidGraphValue(f"{_where(value)}: attrs must be a mapping, not {type(value.attrs).__name__}")
     for name, item in value.attrs.items():
-        _text(name, where=where, what="an attribute name", limit=ID_LIMIT)
-        _scalar(item, where=where, name=name)
+        _text(name, value, what="an attribute name", limit=ID_LIMIT)
+        _scalar(item, value, name=name)
     object.__setattr__(value, "attrs", MappingProxyType(dict(value.attrs)))
 
 
-def _scalar(item: Any, *, where: str, name: str) -> None:
-    what = f"attrs[{name!r:.60}]"
+def _scalar(item: Any, owner: Node | Relation, *, name: str) -> None:
     if item is None or isinstance(item, bool):
         return
     if isinstance(item, str):
-        _text(item, where=where, what=what, limit=VALUE_LIMIT)
+        _text(item, owner, what="an attribute", limit=VALUE_LIMIT)
     elif isinstance(item, int):
         if abs(item) > _INTEGER_LIMIT:
-            raise InvalidGraphValue(f"{where}: {what} is beyond 2^53; write it as text")
+            raise InvalidGraphValue(f"{_where(owner)}: attrs[{name!r:.60}] is beyond 2^53; write it as text")
     elif isinstance(item, float):
         if not math.isfinite(item):
-            raise InvalidGraphValue(f"{where}: {what} must be finite, not {item!r}")
+            raise InvalidGraphValue(f"{_where(owner)}: attrs[{name!r:.60}] must be finite, not {item!r}")
     else:
-        raise InvalidGraphValue(f"{where}: {what} must be text, number, bool or None, not {type(item).__name__}")
+        problem = f"attrs[{name!r:.60}] must be text, number, bool or None, not {type(item).__name__}"
+        raise InvalidGraphValue(f"{_where(owner)}: {problem}")
 
 
-def _text(value: Any, *, where: str, what: str, limit: int, empty: bool = True) -> None:
+def _text(value: Any, owner: Node | Relation, *, what: str, limit: int, empty: bool = True) -> None:
     if not isinstance(value, str):
-        raise InvalidGraphValue(f"{where}: {what} must be text, not {type(value).__name__}")
+        raise InvalidGraphValue(f"{_where(owner)}: {what} must be text, not {type(value).__name__}")
     if not value and not empty:
-        raise InvalidGraphValue(f"{where}: {what} must not be empty")
+        raise InvalidGraphValue(f"{_where(owner)}: {what} must not be empty")
     if len(value) > limit:
-        raise InvalidGraphValue(f"{where}: {what} has {len(value)} characters, more than {limit}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidGraphValue(f"{where}: {what} holds a lone surrogate, which is not Unicode text") from error
+        raise InvalidGraphValue(f"{_where(owner)}: {what} has {len(value)} characters, more than {limit}")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidGraphValue(f"{_where(owner)}: {what} holds a lone surrogate, not text") from error
+
+
+def _where(owner: Node | Relation) -> str:
+    """What an error is about; written only when there is one."""
+    if isinstance(owner, Node):
+        return f"node {owner.id!r:.80}"
+    return f"relation {owner.source!r:.60} -{owner.type!r:.40}-> {owner.target!r:.60}"

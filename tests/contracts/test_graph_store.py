@@ -254,7 +254,7 @@ random_nodes = st.builds(
     Node, id=identifiers, kind=st.sampled_from(KINDS), type=st.sampled_from(["Step", "Claim"]),
     run=st.sampled_from([None, "r1", "r2"]), label=st.sampled_from(["", "one", "two"]),
     at=st.sampled_from([None, "2026-01-01T00:00:00.000000001Z"]),
-    attrs=st.dictionaries(st.sampled_from(["x", "y"]), st.sampled_from([1, 1.0, True, None, "text"])))
+    attrs=st.dictionaries(st.sampled_from(["x", "y"]), st.sampled_from([1, 1.0, True, 0.0, -0.0, None, "text"])))
 random_relations = st.builds(
     Relation, source=identifiers, target=identifiers, type=st.sampled_from(["used", "wasDerivedFrom"]),
     grade=st.sampled_from(get_args(Grade)), run=st.sampled_from([None, "r1"]), key=st.sampled_from(["", "k"]),

@@ -12,6 +12,8 @@ def test_what_does_not_change_is_not_written_again() -> None:
     assert (again.nodes, again.relations) == ({}, {})
     truth = Node(id="a", kind="Entity", type="Claim", attrs={"n": True})
     assert list(fold([(8, [truth], [])], known, {}).nodes) == ["a"]
+    zero, minus = (Node(id="z", kind="Entity", type="Claim", attrs={"n": value}) for value in (0.0, -0.0))
+    assert list(fold([(9, [minus], [])], {"z": zero}, {}).nodes) == ["z"]
 
 
 def test_only_new_positions_are_fresh() -> None:
