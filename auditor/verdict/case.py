@@ -174,7 +174,10 @@ def _nothing(claim: Claim, structure: Structure, cited: Sequence[Cited]) -> tupl
 
 def _case(claim: Claim, piece: Cited, payloads: Payloads) -> Case:
     evidence = piece.evidence
-    floor = evidence.fidelity.noise_floor if evidence.fidelity is not None else 0.0
+    tokens = evidence.target_tokens
+    # the floor is per token and an effect is a sum over the decision's tokens
+    length = max(1, tokens.end - tokens.start) if tokens is not None else 1
+    floor = evidence.fidelity.noise_floor * length if evidence.fidelity is not None else 0.0
     draws: dict[str, Draws] = {}
     skipped: dict[str, str] = {}
     for arm in evidence.arms:

@@ -12,8 +12,11 @@ from auditor.statistics.composite import equivalence, one_sided
 from auditor.statistics.resampling import Side
 from auditor.verdict.protocol import Payloads
 
-WITHOUT_CHANCE = frozenset({"mask", "delete", "joint"})
-"""Families with nothing to draw: hiding a source is one change, and repeating it gives the same number."""
+WITHOUT_CHANCE = frozenset({"mask", "delete"})
+"""Families with nothing to draw: hiding or deleting a source is one change, the same in every pass."""
+
+FEWEST = 8
+"""Below this many contexts a family without chance is compared in each of them; from here on its mean is tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +43,33 @@ class Draws:
 
     @property
     def exact(self) -> bool:
-        """True when the arm has no chance in it: a comparison needs no test, only the noise floor."""
-        return self.family in WITHOUT_CHANCE and max(self.effects) - min(self.effects) <= max(self.floor, 1e-9)
+        """True where a comparison needs no test: nothing was drawn, and it was made in a handful of contexts only.
+
+        Such an arm lies beyond a bound when every single one of its numbers does, by more than the noise floor.
+        """
+        if self.family not in WITHOUT_CHANCE:
+            return False
+        return self.n < FEWEST or max(self.effects) - min(self.effects) <= max(self.floor, 1e-9)
 
     def beyond(self, bound: float, side: Side) -> float:
         """p-value of H0: mean ≤ bound (`greater`) or ≥ bound (`less`); 0 or 1 where there is no chance."""
         if self.exact:
-            away = self.mean - bound if side == "greater" else bound - self.mean
+            away = min(self.effects) - bound if side == "greater" else bound - max(self.effects)
             return 0.0 if away > self.floor else 1.0
         return one_sided(self.effects, bound, side)
 
     def within(self, bound: float) -> float:
         """p-value of H0: |mean effect| ≥ bound."""
-        if self.exact:
-            return 0.0 if abs(self.mean) + self.floor < bound else 1.0
-        return equivalence(self.effects, bound)
+        return self._within(self.effects, bound)
 
     def margin_within(self, bound: float) -> float:
         """The same for the decision's margin; 1 when the arm recorded none, because silence is not equivalence."""
-        if not self.margins:
-            return 1.0
+        return self._within(self.margins, bound) if self.margins else 1.0
+
+    def _within(self, values: tuple[float, ...], bound: float) -> float:
         if self.exact:
-            return 0.0 if max(abs(value) for value in self.margins) + self.floor < bound else 1.0
-        return equivalence(self.margins, bound)
+            return 0.0 if max(abs(value) for value in values) + self.floor < bound else 1.0
+        return equivalence(values, bound)
 
 
 def read_draws(arm: Arm, floor: float, payloads: Payloads) -> Draws | None:

@@ -92,7 +92,7 @@ class Bench:
         if placebo is not None:
             arms.append(self.arm("placebo", self.rng.normal(placebo, sd, n)))
         if joint is not None:
-            arms.append(self.arm("joint", [joint]))
+            arms.append(self.arm("joint", self.rng.normal(joint, sd, n)))
         return self.evidence(claim, arms, **more)
 
     @property

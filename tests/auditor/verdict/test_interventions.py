@@ -78,6 +78,20 @@ class TestUnused:
         bench.measured(bench.claim(), 0.3, sd=0.3, decoy=0.5, typed=False)
         assert (bench.one().verdict, bench.one().reason) == ("undetermined", "noisy")
 
+    @pytest.mark.parametrize("contexts", [1, 3, 12])
+    def test_hiding_is_compared_in_each_context_or_tested_over_many(self, bench, contexts: int) -> None:
+        """Nothing is drawn when a source is hidden: one pass, or a handful, is all there is."""
+        for target, size in enumerate((0.0, 4.0)):
+            swap = bench.arm("swap", bench.rng.normal(size, 0.02, 32))
+            mask = bench.arm("mask", bench.rng.normal(size, 0.02, contexts))
+            bench.evidence(bench.claim(target=target), [swap, mask])
+        assert [verdict.verdict for verdict in bench.judge()] == ["decorative", "relied_on"]
+
+    def test_one_context_in_which_hiding_matters_is_enough_to_doubt(self, bench) -> None:
+        mask = bench.arm("mask", [0.0, 0.5, 0.0])
+        bench.evidence(bench.claim(), [bench.arm("swap", bench.rng.normal(0, 0.01, 32)), mask])
+        assert bench.one().verdict == "undetermined"
+
     @pytest.mark.parametrize("n", [1, 2, 4])
     def test_too_few_draws_decide_nothing(self, bench, n: int) -> None:
         bench.measured(bench.claim(), 0.0, sd=0.001, n=n)
