@@ -101,17 +101,3 @@ class _Slot:
         self.started = 0.0
         self.pause = 0.0
         self.restart_at: float | None = None
-
-
-def stop_without_parent(stop: threading.Event, every: float = 1.0) -> threading.Thread:
-    """Set `stop` when the process that started us is gone, so that no worker outlives a killed server."""
-    parent = os.getppid()
-
-    def look() -> None:
-        while not stop.wait(every):
-            if os.getppid() != parent:
-                stop.set()
-
-    thread = threading.Thread(target=look, name="parent-watch", daemon=True)
-    thread.start()
-    return thread
