@@ -32,6 +32,7 @@ from typing import Any
 from auditor.evidence import decoys
 from auditor.evidence.answering import about, refused
 from auditor.evidence.decoys import Context, first_difference
+from auditor.evidence.masking import no_masks
 from auditor.evidence.measures import mean_estimate, share_estimate
 from auditor.evidence.protocol import Question
 from auditor.evidence.refusal import ReplayRefused
@@ -361,18 +362,6 @@ def _mask_arm(measure: _Measure) -> Arm:
         for replicate in _distinct(bench, len(bench.seeds))
     ]  # fmt: skip
     return measure.arm("mask", draws, bench.jitter)
-
-
-def no_masks(replay: Replay) -> str:
-    """Why attention cannot be masked token by token in this architecture; empty when it can."""
-    config = replay.model.config
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None)
-    if kinds <= {"full_attention"}:
-        return ""
-    if kinds <= {"full_attention", "sliding_attention"} and window and len(replay.ids) <= window:
-        return ""
-    return "the model has layers (sliding windows, linear attention) in which a token cannot be hidden by a mask"
 
 
 def _decoy_arm(measure: _Measure, recorded: Score) -> Arm:
