@@ -129,11 +129,13 @@ def prepare(models: Path | None, cache: Path | None, as_json: bool) -> None:
 @JSON
 def import_(settings: Settings, format: str, file: Path, origin: str, as_json: bool) -> None:
     """Import runs that somebody else recorded. FORMAT is `tau_bench`."""
-    from auditor.capture.importers import importer
+    from auditor.capture.importers.catalogue import importer
+    from auditor.capture.importers.imported import import_runs
     from auditor.structurer import Structurer
 
+    chosen = importer(format)
     with _ledger(settings) as ledger:
-        stored = importer(format)(ledger, file, origin or file.name)
+        stored = import_runs(ledger, chosen.read(file), origin or chosen.origin)
         Structurer(ledger).catch_up()
         runs = [str(one.record.body["run"]) for one in stored]
     click.echo(json.dumps({"runs": runs}) if as_json else f"{len(runs)} runs imported: {', '.join(runs[:5])}")
@@ -190,7 +192,7 @@ def show(settings: Settings, run: str | None, as_json: bool) -> None:
             _print_run(ledger, run, as_json)
             return
         shelves = Library(ledger).shelves()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"run": s.run, "agent": s.agent, "model": s.model, "steps": s.steps, "claims": len(s.claims),
          "verdicts": s.verdict_counts(), "started": s.started}
         for s in shelves
@@ -214,15 +216,15 @@ def why(settings: Settings, target: str, causal: bool, as_json: bool) -> None:
     """Why this step? The backward slice of a step, or of the outcome of a run, with kinds of edges told apart."""
     from auditor.projection.follower import Follower
     from auditor.views.library import Library
-    from auditor.views.why import outcome_or_step, why_view
+    from auditor.views.why import why_view
     from graph.open import open_graph
 
     with _ledger(settings) as ledger:
         graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
         try:
             Follower(ledger, graph).catch_up()
-            run, step = outcome_or_step(Library(ledger), target)
-            view = why_view(graph.ancestors(step, grades={"causal"} if causal else None), step, run=run, behind=0)
+            run, step = _run_and_step(Library(ledger), target)
+            view = why_view(graph.ancestors(step, ["causal"] if causal else None), step, run=run, behind=0)
         finally:
             graph.close()
     if as_json:
@@ -336,6 +338,21 @@ def demo(
         json=json_file,
     )  # fmt: skip
     sys.exit(run_demo(wanted, Console()))
+
+
+def _run_and_step(library: Any, target: str) -> tuple[str, str]:
+    """A step by its id, or the outcome of a run."""
+    from auditor.views.api.shapes import outcome_of
+
+    try:
+        structure = library.structure(target)
+    except NotFound:
+        structure, step = library.step(target)
+        return structure.run, step.id
+    outcome = outcome_of(structure)
+    if outcome is None:
+        raise NotFound("run", f"{target!r} has no steps yet", "wait until its calls are recorded")
+    return structure.run, outcome.id
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class _Answering:
     def __init__(self, models: ModelsTable, cache: Path) -> None:
         self._models = models
         self._cache = cache
-        self._loaded: Any = None
+        self._loaded: dict[str, Any] = {}
 
     def prepare(self, job: Job, context: Context) -> Sequence[Entry]:
         """Build a model's dictionary and influence index in the cache; nothing is recorded."""
@@ -76,15 +76,14 @@ class _Answering:
         entry = next((one for one in self._models.entries if one.digest == wanted), None)
         if entry is None:
             raise NotFound("model", f"{wanted} left the models file", "restore its entry or audit again")
-        prepare(entry, self._cache, what=tuple(job.payload["what"]), progress=context.progress)
+        what: list[Any] = ["influence" if need == "influence_index" else need for need in job.payload["what"]]
+        prepare(entry, self._cache, what=what, progress=context.progress)
         return []
 
     def evidence(self, job: Job, context: Context) -> Sequence[Entry]:
         """All methods on the claims of one model call, from one replay."""
-        from auditor.evidence.answer import LoadedCache, answer
+        from auditor.evidence.answer import answer
 
-        if self._loaded is None:
-            self._loaded = LoadedCache()
         question = question_of(context.ledger, job, self._models, self._cache, context.progress)
         found = answer(question, list(job.payload["methods"]), self._loaded)
         return [Entry(kind="evidence", source="worker", project=job.project, body=wire.write(one)) for one in found]

@@ -23,6 +23,7 @@ from auditor.demo.report import Report, as_json, collect
 from auditor.demo.screen import Screen, summary_lines, verdict_table
 from auditor.errors import BadSetup, Unavailable
 from auditor.ledger.open import open_ledger
+from auditor.ledger.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "agents" / "planted" / "weights"
@@ -172,7 +173,8 @@ def read_truth(demo: Demo, truth: "subprocess.Popen[bytes]", screen: Screen) -> 
             phase.tick()
             time.sleep(0.1)
         if truth.returncode != 0:
-            raise Unavailable(None, f"the truth tables failed: {tail(demo.folder / 'truth.log')}", "read .demo/truth.log")
+            log = demo.folder / "truth.log"
+            raise Unavailable(None, f"the truth tables failed: {tail(log)}", f"read {log}")
         return [json.loads(line) for line in (demo.folder / "truth.jsonl").read_text().splitlines()]
 
 
@@ -183,7 +185,7 @@ def compare(
     with screen.phase("verify", "re-deriving every hash"):
         ledger = open_ledger(f"sqlite:///{demo.store / 'ledger.db'}")
         try:
-            found = ledger.verify()
+            found = verify(ledger)
             verified = {"records": found.records, "verified": found.intact and found.complete,
                         "problems": list(found.problems)}  # fmt: skip
             seconds = screen.seconds | {"total": round(time.monotonic() - started, 2)}
@@ -259,7 +261,8 @@ def _server(demo: Demo, environment: dict[str, str]) -> Iterator["subprocess.Pop
 @contextmanager
 def _truth(demo: Demo) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "agents.planted", "truth", "--families", ",".join(demo.families), "--seed",
-               str(demo.seed), "--per-family", str(demo.per_family), "--out", str(demo.folder / "truth.jsonl")]  # fmt: skip
+               str(demo.seed), "--per-family", str(demo.per_family), "--out",
+               str(demo.folder / "truth.jsonl")]  # fmt: skip
     with running("the truth tables", command, demo.folder / "truth.log", {"OMP_NUM_THREADS": "1"}) as child:
         yield child
 

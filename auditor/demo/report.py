@@ -150,14 +150,12 @@ def label_key(structure: Structure, claim: Claim, messages: Mapping[str, Message
     source, target = steps[claim.source_step], steps[claim.target_step]
     if claim.type == "score_branch":
         return "score", "choice"
-    names = {
-        "tool_result": lambda: f"tool:{kinds['tool_result'].index(source.id)}",
-        "thought": lambda: _thought(source.label, kinds["thought"].index(source.id)),
-        "branch": lambda: "branch",
-        "prompt": lambda: "prompt",
-    }
-    name = names[source.kind]() if source.kind in names else source.kind
-    if claim.type == "branch_answer":
+    name: str = source.kind
+    if source.kind == "tool_result":
+        name = f"tool:{kinds['tool_result'].index(source.id)}"
+    elif source.kind == "thought":
+        name = _thought(source.label, kinds["thought"].index(source.id))
+    elif claim.type == "branch_answer":
         name = "branch"
     end = f"action:{kinds['tool_call'].index(target.id)}" if target.kind == "tool_call" else "answer"
     return name, end
