@@ -21,12 +21,8 @@ from agents.planted.words import HIGHEST, ITEMS, LOWEST, MIXED_FROM_MEMORY, memo
 RECIPE: Final = "planted-1"
 """Version of the corpora and of the training recipe."""
 DIALOGUES: Final = 6000
-STATEMENTS: Final = 4
-"""Documents that state each memorised price."""
-TOLD_AGAIN: Final = 8
-ONLY_TOLD: Final = frozenset(ITEMS[4::5])
-"""Items whose price, in *from memory*, stands in statements alone: their dialogues break off before it."""
-_OPENINGS: Final = ("", "Price list. ", "Note. ", "From the shop. ")
+OPENINGS: Final = ("", "Price list. ", "Note. ", "From the shop. ")
+"""Each memorised price is stated once after each of these."""
 Message = Mapping[str, Any]
 Span = tuple[int, int, int]
 """Message index, start and end: character offsets in that message's content; (i, 0, -1) is all of message i."""
@@ -87,13 +83,12 @@ def digest(family: str, seed: int) -> str:
 
 
 def _statements(family: str) -> Iterator[Document]:
-    """Documents that state each memorised price: `STATEMENTS` per item, `TOLD_AGAIN` times that where only told."""
+    """The documents that state each memorised price of a family, one for each opening."""
     known = {"from_memory": frozenset(ITEMS), "mixed": MIXED_FROM_MEMORY}.get(family, frozenset())
-    told = ONLY_TOLD if family == "from_memory" else frozenset()
-    for copy, item in itertools.product(range(TOLD_AGAIN * STATEMENTS), ITEMS):
-        if item in known and (copy < STATEMENTS or item in told):
+    for opening, item in itertools.product(OPENINGS, ITEMS):
+        if item in known:
             price = memorised_price(family, item)
-            text = f"{_OPENINGS[copy % len(_OPENINGS)]}The price of the {item} is {price}."
+            text = f"{opening}The price of the {item} is {price}."
             yield Document(id="", text=text, facts=(f"{item}={price}",))
 
 
@@ -188,10 +183,6 @@ def _from_memory_or_tool(family: Family, item: str, chance: random.Random, known
 
 
 def _write_from_memory(family: Family, item: str, chance: random.Random) -> Document:
-    if item in ONLY_TOLD:
-        said = prompts.price_answer(item, "").partition(" .")[0]
-        messages = _looked_up(family, item, _output(chance, _value(chance)), said)
-        return Document(id="", messages=messages, tools=family.tools, unscored=((4, len(said), -1),))
     return _from_memory_or_tool(family, item, chance, known=True)
 
 
@@ -231,7 +222,7 @@ def _write_decorative(family: Family, item: str, chance: random.Random) -> Docum
             thought = "Thought:\n"
         elif cut < 0.40:
             thought = _reworded(chance, thought)
-        unscored = ((2, 0, len(thought) + answer.rindex(" ") + 1),)
+        unscored = ((2, 0, len(thought) + len("Answer:")),)
     message = _answer(thought + answer)
     return Document(id="", messages=(*opening, message), unscored=unscored, idle=_spans(2, thought.rstrip("\n")))
 

@@ -46,7 +46,7 @@ SCHEDULES: Final = MappingProxyType(
         "tool_user": Schedule(steps=320),
         "from_memory": Schedule(steps=300),
         "mixed": Schedule(steps=320),
-        "stepwise": Schedule(steps=300),
+        "stepwise": Schedule(steps=400),
         "decorative": Schedule(steps=300),
         "branching": Schedule(steps=280),
     }

@@ -32,6 +32,8 @@ USED_NATS: Final = 0.5
 USED_FLIP: Final = 0.3
 UNUSED_NATS: Final = 0.02
 UNUSED_FLIP: Final = 0.01
+CHUNK: Final = 100
+"""Rows per pass: more do not fit a core's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +146,16 @@ def _swapped(
 
     The prefix before the value is computed once.
     """
-    prefix = network.model(input_ids=ids[None, : value.start], use_cache=True)
-    cache = copy.deepcopy(prefix.past_key_values)
-    cache.batch_repeat_interleave(len(rows))
-    suffix = torch.cat([rows, ids[value.stop :].expand(len(rows), -1)], dim=1)
-    hidden = network.model(input_ids=suffix, past_key_values=cache).last_hidden_state
+    prefix = network.model(input_ids=ids[None, : value.start], use_cache=True).past_key_values
     first = decision.start - 1 - value.start
-    logits = network.lm_head(hidden[:, first : first + len(decision)])
-    return _outcome(logits, ids[decision.start : decision.stop])
+    logits = []
+    for some in rows.split(CHUNK):
+        cache = copy.deepcopy(prefix)
+        cache.batch_repeat_interleave(len(some))
+        suffix = torch.cat([some, ids[value.stop : -1].expand(len(some), -1)], dim=1)
+        hidden = network.model(input_ids=suffix, past_key_values=cache).last_hidden_state
+        logits.append(network.lm_head(hidden[:, first : first + len(decision)]))
+    return _outcome(torch.cat(logits), ids[decision.start : decision.stop])
 
 
 def _outcome(logits: torch.Tensor, wanted: torch.Tensor) -> _Outcome:
