@@ -6,8 +6,8 @@ stated_value
     A sentence that cites a tool states the number the tool's recorded result holds. Only where that result holds
     exactly one number, so that there is no doubt which one was meant.
 argument_source
-    An identifier, date or number in a tool argument was seen before, or is one step of arithmetic away. Not seen:
-    names and codes without digits, free text.
+    An identifier, date or number in a tool argument was seen before, or is one step of arithmetic or one day away.
+    Not seen: names and codes without digits, free text.
 selector
     The choice follows from the recorded scores. Not seen: selectors other than argmax, argmin and first.
 claimed_action
@@ -21,6 +21,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from fractions import Fraction
 
 from auditor.records.messages import Span, ToolCall, ToolResult
@@ -154,6 +155,8 @@ def _argument_sources(layout: Layout, places: Places) -> list[Finding]:
                 continue
             if place.value.number is not None and _worked_out(places, place, visible):
                 continue
+            if place.value.kind == "date" and _next_day(places, place, visible):
+                continue
             if place.value.number is None and _occurs(layout, inputs, place.value.text):
                 continue
             part = layout.message(step.span.message).parts[step.span.part]
@@ -193,6 +196,21 @@ def _worked_out(places: Places, place: Place, visible: set[str]) -> bool:
     return any(wanted == a * k for a in everything | pairs for k in range(1, 10)) or any(
         wanted is not None and wanted - a in everything | pairs for a in pairs
     )
+
+
+def _next_day(places: Places, place: Place, visible: set[str]) -> bool:
+    """A date one day from one that was seen: "a day later" is said without naming the date."""
+    wanted = _day(place)
+    seen = (one for one in places.all if one.value.kind == "date" and one.index < place.index)
+    days = (_day(one) for one in seen if one.span.message in visible)
+    return wanted is not None and any(day is not None and abs((wanted - day).days) == 1 for day in days)
+
+
+def _day(place: Place) -> date | None:
+    try:
+        return date.fromisoformat(place.value.normal[:10])
+    except ValueError:
+        return None
 
 
 def _occurs(layout: Layout, inputs: Sequence[str], wanted: str) -> bool:

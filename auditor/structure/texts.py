@@ -54,7 +54,8 @@ def cut(text: str) -> tuple[TextPiece, ...]:
     for think in _THINK.finditer(text):
         found += [("thought", start, end, "think") for start, end in _sentences(text, *think.span("inner"))]
         thought_ends = think.end()
-    found += _marked(text, thought_ends) or _unmarked(text, thought_ends)
+    marked = _marked(text, thought_ends)
+    found += _unmarked(text, thought_ends) if marked is None else marked
     return tuple(
         TextPiece(kind=kind, text=text[start:end], start=offsets[start], end=offsets[end], mark=mark)
         for kind, start, end, mark in found
@@ -67,10 +68,11 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return [(offsets[start], offsets[end]) for start, end in _sentences(text, 0, len(text))]
 
 
-def _marked(text: str, begin: int) -> list[tuple[PieceKind, int, int, str]]:
+def _marked(text: str, begin: int) -> list[tuple[PieceKind, int, int, str]] | None:
+    """Pieces of a text with marks; None when it has none."""
     marks = list(_MARK.finditer(text, begin))
     if not marks:
-        return []
+        return None
     answers = [mark for mark in marks if mark["answer"]]
     found: list[tuple[PieceKind, int, int, str]] = [
         ("thought", start, end, "") for start, end in _sentences(text, begin, marks[0].start())

@@ -36,7 +36,8 @@ def recorded(
         outcome=outcome, request=Payload(address="a", size=1), response=Payload(address="b", size=1),  # type: ignore[arg-type]
         request_headers={}, response_headers={},
         times=Times(started=at, upstream_headers=at, first_byte=at, last_byte=at),
-        joins=Joins(run=run, traceparent=traceparent, purpose=purpose), model="planted", model_digest="d" * 64, relayed=1,
+        joins=Joins(run=run, traceparent=traceparent, purpose=purpose), model="planted", model_digest="d" * 64,
+        relayed=1,
     )  # fmt: skip
     call = Call(record=own, model="planted", messages=tuple(messages), outputs=outputs, tools=tuple(tools))
     return RecordedCall(position=position, id=own, project=project, call=call, exchange=exchange)
@@ -63,7 +64,9 @@ def span(
 SHOP = said("system", "You answer with the shop tools.")
 
 
-def one_tool(run: str | None = "r", price: int = 48, stated: int = 48, item: str = "lamp", at: int = 0) -> list[RecordedCall]:
+def one_tool(
+    run: str | None = "r", price: int = 48, stated: int = 48, item: str = "lamp", at: int = 0
+) -> list[RecordedCall]:
     """A ReAct run with one look-up."""
     ask = said("assistant", asks(f"call-{item}-{at:06d}", "lookup", {"item": item}))
     first = [SHOP, said("user", f"What is the price of the {item}?")]
@@ -74,13 +77,17 @@ def one_tool(run: str | None = "r", price: int = 48, stated: int = 48, item: str
 
 def two_tools(run: str | None = "r", at: int = 0) -> list[RecordedCall]:
     """Look up 61, then compute 61*4."""
-    look, compute = asks("call-look-000001", "lookup", {"item": "vase"}), asks("call-comp-000002", "calculator", {"expression": "61*4"})
+    look, compute = (
+        asks("call-look-000001", "lookup", {"item": "vase"}),
+        asks("call-comp-000002", "calculator", {"expression": "61*4"}),
+    )
     first = [SHOP, said("user", "What is the price of the vase times 4?")]
     second = [*first, said("assistant", look), gave("call-look-000001", None, '{"price": 61}')]
     third = [*second, said("assistant", compute), gave("call-comp-000002", None, '{"result": 244}')]
     answer = said("assistant", "According to the calculator, the price of the vase times 4 is 244.")
     return [
-        recorded(at, first, said("assistant", look), run=run), recorded(at + 1, second, said("assistant", compute), run=run),
+        recorded(at, first, said("assistant", look), run=run),
+        recorded(at + 1, second, said("assistant", compute), run=run),
         recorded(at + 2, third, answer, run=run),
     ]  # fmt: skip
 
@@ -93,7 +100,10 @@ def stepwise(run: str | None = "r", wrong: bool = False) -> list[RecordedCall]:
 
 
 def decorative(run: str | None = "r") -> list[RecordedCall]:
-    ask = [said("system", "You think."), said("user", "The tag of the lamp says 42 and its shelf is 17. Check the shelf.")]
+    ask = [
+        said("system", "You think."),
+        said("user", "The tag of the lamp says 42 and its shelf is 17. Check the shelf."),
+    ]
     text = "Thought: I checked shelf 17 first, so the code is known.\nAnswer: the code of the lamp is 42."
     return [recorded(0, ask, said("assistant", text), run=run)]
 
