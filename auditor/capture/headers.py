@@ -20,7 +20,11 @@ _HOP_BY_HOP = {
 }  # fmt: skip
 _NOT_UPSTREAM = {b"host", b"expect"}
 OWN_PREFIX = b"x-audit-"
-_SECRET_NAME = re.compile(r"(^|[-_])(authorization|cookie|secret|password|token|credential|signature)($|[-_])|api-?key")
+_SECRET_NAME = re.compile(
+    r"(^|[-_])(auth|authorization|cookie|secret|password|token|credential|credentials|signature|jwt)($|[-_])"
+    r"|(api|audit|auth|access|account|private|master|subscription|functions)[-_]?key"
+)
+"""Names of headers whose value is a credential; `idempotency-key` and `x-ratelimit-…-tokens` are not."""
 _SECRET_QUERY = re.compile(r"(^|[-_])(key|token|secret|password|signature|sig|credential)$|api-?key", re.IGNORECASE)
 
 

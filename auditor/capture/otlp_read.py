@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from auditor.capture.exact import NotJson, exact, parse_json
@@ -138,7 +138,8 @@ def _json_span(span: Mapping[str, Any], resource: Mapping[str, object], scope: A
             name=str(span.get("name", "")), kind=_integer(span.get("kind", 0), "kind"),
             started=_time(_integer(span.get("startTimeUnixNano", 0), "startTimeUnixNano")),
             ended=_time(_integer(span.get("endTimeUnixNano", 0), "endTimeUnixNano")),
-            attributes=_json_attributes(span), resource=resource, scope=scope if isinstance(scope, str) and scope else None,
+            attributes=_json_attributes(span), resource=resource,
+            scope=scope if isinstance(scope, str) and scope else None,
             status=STATUS.get(_integer(status.get("code", 0), "status.code"), "unset"),
             status_message=status.get("message") if isinstance(status.get("message"), str) else None,
             events=tuple(
