@@ -1,13 +1,14 @@
 """What the record alone decides, what may never decide, and what the run's claims say about each other."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from auditor.errors import BadSetup
 from auditor.records import wire
+from auditor.records.canonical import canonical_bytes
 from auditor.records.evidence import Estimate, Evidence
-from auditor.records.messages import Span
 from auditor.records.structure import Finding, Step, Structure
 from auditor.records.verdict import Verdict
 from auditor.verdict.combine import judge
@@ -16,8 +17,9 @@ from auditor.verdict.rules import reversal, selector
 from auditor.verdict.table import rules, table
 
 
-def places(*spans: Span) -> tuple[Span, ...]:
-    return spans
+def stored(value: object) -> object:
+    """A value as it comes back from the ledger: through its canonical bytes."""
+    return json.loads(canonical_bytes(wire.write(value)))
 
 
 class TestRecordChecks:
@@ -133,12 +135,12 @@ class TestDerivation:
             bench.measured(bench.claim(target=target), effect, placebo=0.001)
         once = bench.judge()
         again = judge(
-            wire.read(Structure, wire.write(bench.structure)), "structure-record",
-            [Cited(id, wire.read(Evidence, wire.write(evidence))) for id, evidence in bench.cited],
+            wire.read(Structure, stored(bench.structure)), "structure-record",
+            [Cited(id, wire.read(Evidence, stored(evidence))) for id, evidence in bench.cited],
             bench.protocol, bench.payload,
         )  # fmt: skip
         assert again == once == bench.judge()
-        assert [wire.read(Verdict, wire.write(verdict)) for verdict in once] == once
+        assert [wire.read(Verdict, stored(verdict)) for verdict in once] == once
 
     def test_every_claim_gets_exactly_one_verdict(self, bench) -> None:
         bench.measured(bench.claim(), 8.0)
