@@ -4,6 +4,13 @@ from auditor.evidence.protocol import MethodSpec
 
 SPECS: dict[str, MethodSpec] = {}
 
+SPECS["record_checks"] = MethodSpec(
+    name="record_checks", version=1, kind="record", title="What the recorded bytes alone say",
+    needs=frozenset({"record"}), unit="1", cost="no model; one comparison for each source and finding",
+    reference="exact comparison; arithmetic done again with rationals",
+    blind_spots="a value that agrees proves nothing about use: agreement is where the question starts",
+    note="decides on its own, exactly, and only against a claim",
+)  # fmt: skip
 SPECS["selector"] = MethodSpec(
     name="selector", version=1, kind="intervention", title="Selector run again with other scores",
     needs=frozenset({"record"}), unit="probability", cost="no model; every order of the scores up to 7 branches",
