@@ -1,6 +1,8 @@
 """Command line: `python -m agents.planted train|corpus …`."""
 
 from collections.abc import Callable
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -55,6 +57,25 @@ def corpus(family: str, file: Path, seed: int, limit: int | None) -> None:
     with file.open("w", encoding="utf-8") as lines:
         count = sum(bool(lines.write(line(document) + "\n")) for document in chosen)
     click.echo(f"{count} documents in {file}; SHA-256 of the whole corpus {digest(family, seed)}")
+
+
+@main.command()
+@click.option("--families", default=",".join(FAMILIES), show_default=True, help="Comma-separated family names.")
+@click.option("--seed", default=0, show_default=True, help="Which items and values are drawn.")
+@click.option("--per-family", default=12, show_default=True, help="Tasks per family.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines, one label each.")
+def truth(families: str, seed: int, per_family: int, out: Path) -> None:
+    """Label the tasks that a seed draws by exhaustive tables of interventions."""
+    import torch
+
+    from agents.planted.truth import label  # torch is loaded only by the verbs that need it
+
+    torch.set_num_threads(1)
+    with out.open("w", encoding="utf-8") as lines:
+        for name in families.split(","):
+            for one in label(name, FAMILIES[name].draw(seed, per_family)):
+                lines.write(json.dumps(asdict(one)) + "\n")
+            click.echo(f"{name}: labelled")
 
 
 if __name__ == "__main__":

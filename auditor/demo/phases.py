@@ -331,8 +331,8 @@ def _recipe(family: str) -> str:
     file = WEIGHTS / family / "recipe.json"
     if not file.is_file():
         raise BadSetup(None, f"the planted model {family} is missing", "run make planted")
-    digest: str = json.loads(file.read_text())["corpus_digest"]
-    return digest.removeprefix("sha256:")[:12]
+    digest: str = json.loads(file.read_text())["corpus_sha256"]
+    return digest[:12]
 
 
 def _relative(path: Path, folder: Path) -> str:
