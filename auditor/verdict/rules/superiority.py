@@ -13,7 +13,7 @@ from auditor.verdict.case import Bench, Case
 
 NAME = "superiority"
 TRACKING_SHARE = 0.5
-"""A decision with two possible values follows by accident in at most half the draws."""
+"""By accident the implied value is likelier than the recorded one in half the draws: following is that comparison."""
 
 
 def conclude(case: Case, bench: Bench) -> RuleFinding | None:
@@ -46,4 +46,6 @@ def follows(case: Case, bench: Bench) -> bool:
     change = case.change
     if change is None or change.typed == 0:
         return True
-    return wilson(change.followed, change.typed, bench.protocol.confidence).low > TRACKING_SHARE
+    # a one-sided question at the protocol's rate: both tails of the interval together hold twice that
+    level = 1 - 2 * bench.protocol.false_discovery_rate
+    return wilson(change.followed, change.typed, level).low > TRACKING_SHARE
