@@ -23,15 +23,22 @@ from graph.memory import MemoryGraph
 from graph.sqlite_store import SqliteGraph
 
 
-@pytest.fixture(scope="session")
-def runs() -> ModuleType:
-    path = Path(__file__).parents[1] / "structure" / "runs.py"
-    spec = importlib.util.spec_from_file_location("projection_runs", path)
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["projection_runs"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+neo4j_server = _load("projection_neo4j", Path(__file__).parents[2] / "contracts" / "conftest.py").neo4j_server
+"""The real server of the contract tests."""
+
+
+@pytest.fixture(scope="session")
+def runs() -> ModuleType:
+    return _load("projection_runs", Path(__file__).parents[1] / "structure" / "runs.py")
 
 
 @pytest.fixture

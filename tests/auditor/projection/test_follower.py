@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from auditor.projection.follower import Follower, rebuild
-from graph import GraphStore, StoreUnavailable
+from graph import GraphStore, StoreUnavailable, open_graph
 from graph.memory import MemoryGraph
 from graph.store import Batch
 
@@ -39,6 +41,22 @@ def test_rebuild_equals_live_in_both_stores(world: Any, stores: list[GraphStore]
         assert store.position() == records - 1
         assert rebuild(world.ledger, store) == records
     assert {store.digest() for store in stores} == digests
+
+
+@pytest.mark.neo4j
+def test_neo4j_holds_the_same_graph(world: Any, stores: list[GraphStore], neo4j_server: Any) -> None:
+    world.everything()
+    server = open_graph(neo4j_server.uri, neo4j_server.user, neo4j_server.password)
+    try:
+        digests = []
+        for store in (*stores, server):
+            store.clear()
+            Follower(world.ledger, store, batch=3).catch_up()
+            digests.append(store.digest())
+        rebuild(world.ledger, server)
+        assert set(digests) == {server.digest()}
+    finally:
+        server.close()
 
 
 def test_an_older_structure_does_not_win_on_rebuild(world: Any, memory: MemoryGraph) -> None:
