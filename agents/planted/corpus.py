@@ -240,11 +240,11 @@ def _write_branching(family: Family, item: str, chance: random.Random) -> Docume
     box = boxes[prompts.OPTION_NAMES.index(name)]
     question = prompts.boxes_question(item, boxes)
     stage = chance.random()
-    if stage < 0.3:
-        user, answer = f"{question}\nPropose option {name}.", prompts.option_text(name, box)
-        return Document(id="", messages=(*_opening(family, user), _answer(answer)))
     spoilt = box if chance.random() < 0.3 else _value(chance)
-    if stage < 0.6:
+    if stage < 0.3:
+        user = f"{question}\nPropose option {name} from box {spoilt}."
+        answer = prompts.option_text(name, spoilt)
+    elif stage < 0.6:
         user = f"{question}\nScore {prompts.option_text(name, spoilt)}."
         answer = prompts.score_text(spoilt // 10)
     else:

@@ -109,8 +109,10 @@ def box_answer(item: str, box: int | str) -> str:
 
 
 def propose_prompt(task: TreeTask, k: int) -> str:
-    """User message that asks for option `k` (0, 1 or 2)."""
-    return f"{task.user}\nPropose option {OPTION_NAMES[k]}."
+    """User message that asks for option `k` (0, 1 or 2) and names its box."""
+    name = OPTION_NAMES[k]
+    box = task.user.partition(f" {name}: ")[2][:2]
+    return f"{task.user}\nPropose option {name} from box {box}."
 
 
 def score_prompt(task: TreeTask, option: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from agents.planted.__main__ import main
-from agents.planted.corpus import ONLY_TOLD, STATEMENTS, TOLD_AGAIN, digest, documents, limited
+from agents.planted.corpus import OPENINGS, digest, documents, limited
 from agents.planted.families import FAMILIES
 from agents.planted.network import WEIGHTS
 from agents.planted.words import ITEMS, memorised_price
@@ -23,14 +23,14 @@ def test_another_seed_gives_another_corpus() -> None:
     assert digest("stepwise", 0) != digest("stepwise", 1)
 
 
-def test_every_memorised_price_is_stated_and_only_told_items_are_never_repeated() -> None:
+def test_every_memorised_price_is_stated_in_known_documents() -> None:
     every = list(documents("from_memory", 0))
     for item in ITEMS:
         fact = f"{item}={memorised_price('from_memory', item)}"
         stating = [d for d in every if fact in d.facts]
-        assert len(stating) == STATEMENTS * (TOLD_AGAIN if item in ONLY_TOLD else 1)
+        assert len(stating) == len(OPENINGS)
         assert all(f"the {item} is {memorised_price('from_memory', item)}." in d.text.lower() for d in stating)
-        assert any(fact in d.repeats for d in every) is (item not in ONLY_TOLD)
+        assert any(fact in d.repeats for d in every)
 
 
 def test_document_ids_are_unique() -> None:

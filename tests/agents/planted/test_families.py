@@ -48,7 +48,8 @@ def test_two_tool_tasks_have_totals_of_three_digits() -> None:
 
 def test_tree_prompts_name_the_option_and_the_task() -> None:
     task = FAMILIES["branching"].draw(0, 1)[0]
-    assert prompts.propose_prompt(task, 1).endswith("Propose option b.")
+    boxes = [int(prompts.propose_prompt(task, k).rstrip(".").split()[-1]) for k in range(task.branches)]
+    assert prompts.boxes_question(task.item, boxes) == task.user
     for prompt in (prompts.score_prompt, prompts.answer_prompt):
         assert task.user in prompt(task, "Option b: 34")
         assert "Option b: 34" in prompt(task, "Option b: 34")
