@@ -14,55 +14,77 @@ class NotDecoded(Exception):
     """The body could not be decoded; the message says why."""
 
 
-def decode(body: bytes, content_encoding: str | None) -> bytes:
-    """Undo every encoding of a Content-Encoding value. A cut-off body gives what it held; NotDecoded says why not."""
+def decode(body: bytes, content_encoding: str | None, *, whole: bool = False) -> bytes:
+    """Undo every encoding of a Content-Encoding value; NotDecoded says why that cannot be done.
+
+    A body that was cut off gives what it held, or, where it must be `whole`, is refused.
+    """
     names = [name.strip().lower() for name in (content_encoding or "").split(",") if name.strip()]
     for name in reversed(names):
-        body = _decode_one(body, name)
+        body = _decode_one(body, name, whole)
     return body
 
 
-def _decode_one(body: bytes, name: str) -> bytes:
+def _decode_one(body: bytes, name: str, whole: bool) -> bytes:
     try:
-        if name in ("identity", ""):
+        if name == "identity":
             return body
         if name in ("gzip", "x-gzip"):
-            return _gzip(body)
-        if name == "deflate":
-            return _deflate(body)
-        if name == "zstd":
-            return _bounded(zstandard.ZstdDecompressor().decompressobj().decompress(body))
-        if name == "br":
-            return _brotli(body)
+            plain, ended = _gzip(body)
+        elif name == "deflate":
+            plain, ended = _deflate(body)
+        elif name == "zstd":
+            plain, ended = _zstd(body)
+        elif name == "br":
+            plain, ended = _brotli(body), True
+        else:
+            raise NotDecoded(f"content-encoding {name} is not known")
     except (zlib.error, zstandard.ZstdError) as fault:
         raise NotDecoded(f"content-encoding {name}: {fault}") from fault
-    raise NotDecoded(f"content-encoding {name} is not known")
+    if whole and not ended:
+        raise NotDecoded(f"content-encoding {name}: the body is cut off")
+    return plain
 
 
-def _bounded(data: bytes) -> bytes:
+def _bounded(data: bytes | bytearray) -> bytes | bytearray:
     if len(data) > MOST_BYTES:
         raise NotDecoded("the decoded body is too large")
     return data
 
 
-def _gzip(body: bytes) -> bytes:
-    """All members of a gzip body."""
+def _gzip(body: bytes) -> tuple[bytes, bool]:
+    """(all members of a gzip body, whether the last one is complete)."""
     pieces: list[bytes] = []
+    ended = False
     while body:
         member = zlib.decompressobj(16 + zlib.MAX_WBITS)
         pieces.append(member.decompress(body, MOST_BYTES))
         if member.unconsumed_tail:
             raise NotDecoded("the decoded body is too large")
-        body = member.unused_data
-    return b"".join(pieces)
+        body, ended = member.unused_data, member.eof
+    return b"".join(pieces), ended
 
 
-def _deflate(body: bytes) -> bytes:
+def _deflate(body: bytes) -> tuple[bytes, bool]:
     """Deflate with its zlib wrapper, or without, as some servers send it."""
     try:
-        return zlib.decompressobj().decompress(body, MOST_BYTES)
+        wrapped = zlib.decompressobj()
+        return wrapped.decompress(body, MOST_BYTES), wrapped.eof
     except zlib.error:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, MOST_BYTES)
+        bare = zlib.decompressobj(-zlib.MAX_WBITS)
+        return bare.decompress(body, MOST_BYTES), bare.eof
+
+
+def _zstd(body: bytes) -> tuple[bytes, bool]:
+    """Read piece by piece, so that a body made to expand without end is noticed before it fills memory."""
+    frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    plain = bytearray()
+    for start in range(0, len(body), 2**16):
+        plain += frame.decompress(body[start : start + 2**16])
+        _bounded(plain)
+        if frame.eof:
+            break
+    return bytes(plain), frame.eof
 
 
 def _brotli(body: bytes) -> bytes:
@@ -73,7 +95,7 @@ def _brotli(body: bytes) -> bytes:
         except ImportError:
             continue
         try:
-            return _bounded(bytes(module.decompress(body)))
+            return bytes(_bounded(module.decompress(body)))
         except module.error as fault:
             raise NotDecoded(f"content-encoding br: {fault}") from fault
     raise NotDecoded("content-encoding br: install `brotli` to read it")

@@ -121,7 +121,7 @@ class Intake:
 
 def _decoded(body: bytes, content_encoding: str | None) -> bytes:
     try:
-        return decode(body, content_encoding)
+        return decode(body, content_encoding, whole=True)
     except NotDecoded as fault:
         raise BadInput("body", str(fault), "send gzip or no content-encoding") from fault
 

@@ -51,9 +51,9 @@ def read_json(body: bytes) -> ReadBatch:
         raise BadInput("body", f"is no JSON: {fault}", "send OTLP/JSON") from fault
     batch = ReadBatch()
     for group in _rows(_object(request, "body"), "resourceSpans"):
-        resource = _json_attributes(_object(group.get("resource") or {}, "resource"))
+        resource = _json_attributes(_part(group, "resource"))
         for scope in _rows(group, "scopeSpans"):
-            name = _object(scope.get("scope") or {}, "scope").get("name")
+            name = _part(scope, "scope").get("name")
             for span in _rows(scope, "spans"):
                 _take(batch, lambda s=span, r=resource, n=name: _json_span(s, r, n))  # type: ignore[misc]
     return batch
@@ -119,6 +119,12 @@ def _object(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
+def _part(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object inside another; an absent one is empty."""
+    value = holder.get(name)
+    return {} if value is None else _object(value, name)
+
+
 def _rows(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     rows = holder.get(name)
     if rows is None:
@@ -130,7 +136,7 @@ def _rows(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _json_span(span: Mapping[str, Any], resource: Mapping[str, object], scope: Any) -> TelemetrySpan:
     try:
-        status = _object(span.get("status") or {}, "status")
+        status = _part(span, "status")
         parent = span.get("parentSpanId")
         return TelemetrySpan(
             trace_id=_id(span.get("traceId"), 32, "traceId"), span_id=_id(span.get("spanId"), 16, "spanId"),

@@ -38,7 +38,16 @@ def message(raw: Any, tool_names: dict[str, str], *, default_role: str = "other"
         Other(kind=key, data=value) for key, value in raw.items() if key not in _KNOWN and value not in (None, [], {})
     )
     name = raw.get("name")
-    return Message(role=role, parts=tuple(parts), name=name if isinstance(name, str) and role != "tool" else None)
+    # What says nothing has no place in a message's identity (records.messages); it must have no index either, or an
+    # echo of the message would count its parts differently.
+    said_parts = tuple(part for part in parts if not _is_empty(part))
+    return Message(role=role, parts=said_parts, name=name if isinstance(name, str) and role != "tool" else None)
+
+
+def _is_empty(part: Part) -> bool:
+    if isinstance(part, Reasoning):
+        return not (part.text or part.signature or part.redacted)
+    return isinstance(part, Text) and not part.text
 
 
 def _content(content: Any) -> list[Part]:
