@@ -7,13 +7,13 @@ assumed, and the reported draws are fresh.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.evidence.refusal import ReplayRefused
 from auditor.evidence.replay import Decision, Replay
 from auditor.evidence.scoring import Scorer, Variant
-from auditor.evidence.sources import DIGITS, WORD, Edit, Type, Vocabulary, apply, moved, swapped, type_of
+from auditor.evidence.sources import DIGITS, WORD, Edit, Type, Vocabulary, apply, moved, other_digits, type_of
 from auditor.evidence.targets import text_of
 from auditor.records.canonical import seed_of
 from auditor.records.messages import Span
@@ -25,6 +25,7 @@ KEPT = 3
 """Decoys used together: each is redrawn in about half of the contexts, so that a small vocabulary gives many."""
 ALIKE = 0.05
 """Nats: a further decoy is taken when it moves the decisions at most this much, or twice as much as the best one."""
+MOST_WORDS = 200
 _TRIES = 8
 
 
@@ -59,9 +60,11 @@ def choose(
     """The decoys of a call; `taken` are characters that must not be touched. None when nothing can be redrawn."""
     found = sorted(_candidates(replay, decisions, taken), key=lambda decoy: decoy.type != wanted)
     usable: list[tuple[Decoy, list[Context]]] = []
-    for decoy in _spread(found):
+    spread = _spread(found)
+    pools = pools_of(replay, spread, vocabulary)
+    for decoy in spread:
         seeds = [seed_of(replay.question.seed_key, 10**6 + n) for n in range(SCREENING)]
-        drawn = [draw_context(replay, [decoy], vocabulary, seed) for seed in seeds]
+        drawn = [draw_context(replay, [decoy], pools, seed) for seed in seeds]
         kept = [context for context in drawn if context is not None]
         if kept:
             usable.append((decoy, kept))
@@ -89,12 +92,39 @@ def _screened(replay: Replay, decisions: Sequence[Decision], tried: Sequence[Seq
     return worst
 
 
-def draw_context(replay: Replay, chosen: Sequence[Decoy], vocabulary: Vocabulary, seed: int) -> Context | None:
+Pools = Mapping[Decoy, Sequence[str]]
+"""What may stand in for each word decoy: words of the run with as many tokens at its place."""
+
+
+def pools_of(replay: Replay, chosen: Sequence[Decoy], vocabulary: Vocabulary) -> Pools:
+    """Words of the run that keep the number of tokens, for each decoy that is a word."""
+    core = replay.tokenizer.backend_tokenizer
+
+    def size(text: str) -> int:
+        return len(core.encode(text, add_special_tokens=False).ids)
+
+    pools: dict[Decoy, Sequence[str]] = {}
+    for decoy in chosen:
+        if decoy.type == "word":
+            before = replay.text[max(0, decoy.start - 1) : decoy.start]
+            own = size(before + decoy.text)
+            others = [word for word in vocabulary.words if word.lower() != decoy.text.lower()][:MOST_WORDS]
+            pools[decoy] = [word for word in others if size(before + word) == own]
+    return pools
+
+
+def _other(decoy: Decoy, draw: random.Random, pool: Sequence[str]) -> str | None:
+    if decoy.type == "number":
+        return DIGITS.sub(lambda match: other_digits(match.group(), draw), decoy.text)
+    return draw.choice(pool) if pool else None
+
+
+def draw_context(replay: Replay, chosen: Sequence[Decoy], pools: Pools, seed: int) -> Context | None:
     """One redrawing of some of the decoys that changes no token count; None after too many tries."""
     draw = random.Random(f"{seed}|jitter")
     for _ in range(_TRIES):
         some = [decoy for decoy in chosen if draw.random() < 0.5] or [draw.choice(chosen)]
-        texts = [swapped(decoy.text, draw, vocabulary) for decoy in some]
+        texts = [_other(decoy, draw, pools.get(decoy, ())) for decoy in some]
         pairs = zip(some, texts, strict=True)
         edits = tuple(Edit(start=d.start, end=d.end, text=text) for d, text in pairs if text is not None)
         if not edits:

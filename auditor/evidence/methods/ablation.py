@@ -146,7 +146,8 @@ def _bench(replay: Replay, cases: Sequence[Case], replicates: int) -> Bench:
     recorded = Context(ids=tuple(replay.ids.tolist()))
     contexts = [recorded] * replicates
     if chosen:
-        contexts = [decoys.draw_context(replay, chosen, vocabulary, seed) or recorded for seed in seeds]
+        pools = decoys.pools_of(replay, chosen, vocabulary)
+        contexts = [decoys.draw_context(replay, chosen, pools, seed) or recorded for seed in seeds]
     unique = list(dict.fromkeys([recorded.ids, *(context.ids for context in contexts)]))
     first = min((first_difference(recorded.ids, ids) for ids in unique[1:]), default=len(recorded.ids))
     what = ", ".join(repr(decoy.text) for decoy in chosen)

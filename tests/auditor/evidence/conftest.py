@@ -57,7 +57,7 @@ def build_model(family: str, vocabulary: int, seed: int = 0, dtype: str = "float
     sizes: dict[str, Any] = {
         "vocab_size": vocabulary, "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 1024,
-        "initializer_range": 0.2, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0, "dtype": dtype,
+        "initializer_range": 0.08, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0, "dtype": dtype,
     }  # fmt: skip
     model = LlamaForCausalLM(LlamaConfig(**sizes)) if family == "llama" else Qwen3ForCausalLM(Qwen3Config(**sizes))
     return model.to(getattr(torch, dtype)).eval()
