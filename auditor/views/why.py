@@ -1,12 +1,18 @@
 """A backward slice in words: what a step may come from, each relation a sentence that says how it is known. Pure."""
 
 from collections.abc import Mapping
+from typing import get_args
 
+from auditor.records.structure import StepKind
 from auditor.views.api import forms
 from graph.lineage import FIRMNESS, explanation, graded_slice
 from graph.model import Node, Relation, Subgraph
 from graph.model import short as shorten
 
+NEGLIGIBLE = 0.10
+"""Nats below which a change counts as none: the equivalence margin of protocol EP-1."""
+
+_STEP_KINDS = frozenset(get_args(StepKind))
 _VERBS: Mapping[str, str] = {
     "used": "used",
     "wasGeneratedBy": "was produced by",
@@ -33,6 +39,7 @@ _VERBS: Mapping[str, str] = {
 def why_view(slice_: Subgraph, start: str, *, run: str | None, behind: int, most: int = 200) -> forms.WhyView:
     """`slice_` is what the store calls the ancestors of `start`; at most `most` sentences are written."""
     graded = graded_slice(slice_, start)
+    support = graded_slice(_moving(slice_), start).support
     nodes = {node.id: node for node in slice_.nodes}
     sentences = [sentence(item, nodes) for item in graded.strongest]
     told = {item.relation for item in sentences}
@@ -43,7 +50,7 @@ def why_view(slice_: Subgraph, start: str, *, run: str | None, behind: int, most
         sentences.extend(sentence(item, nodes) for item in nearest if item.id not in told)
     counts = {grade: len(graded.by_grade[grade]) for grade in FIRMNESS}
     return forms.WhyView(
-        nodes=[node_view(node, graded.distance, graded.support) for node in slice_.nodes],
+        nodes=[node_view(node, graded.distance, support) for node in slice_.nodes],
         relations=[relation_view(item) for item in slice_.relations],
         truncated=slice_.truncated or len(sentences) > most,
         start=start,
@@ -63,7 +70,8 @@ def sentence(item: Relation, nodes: Mapping[str, Node]) -> forms.Sentence:
     unit = str(item.attrs.get("unit") or "nats")
     verb = _VERBS.get(item.type, item.type)
     if item.grade == "causal":
-        text = f"Changing {earlier} moved {later} {_measured(item.effect, unit, low, high)}{_by(item)}."
+        moved = "hardly moved" if item.effect is not None and abs(item.effect) < NEGLIGIBLE else "moved"
+        text = f"Changing {earlier} {moved} {later}: {_measured(item.effect, unit, low, high)}{_by(item)}."
     elif item.grade == "read":
         share = "" if item.effect is None else f" ({item.effect:.3g} {unit})"
         text = f"{later} read {earlier}{share}{_by(item)}: read, not relied on."
@@ -73,7 +81,7 @@ def sentence(item: Relation, nodes: Mapping[str, Node]) -> forms.Sentence:
             f"; verdict: {str(verdict).replace('_', ' ')}." if verdict else "."
         )
     elif item.grade == "inferred":
-        text = f"{later} probably {verb} {earlier}{_rule(item)}: a guess."
+        text = _guess(item, later, verb, earlier)
     else:
         text = f"{later} {verb} {earlier}{_rule(item)}."
     return forms.Sentence(
@@ -120,12 +128,23 @@ def relation_view(item: Relation) -> forms.RelationView:
 def _chain(
     slice_: Subgraph, start: str, nodes: Mapping[str, Node], distance: Mapping[str, int]
 ) -> list[forms.Sentence]:
-    """The firmest chain back to the farthest step there is, or to the farthest node where no step is known."""
-    steps = [name for name in distance if nodes[name].type not in ("Run", "Model", "ModelBuild", "AIAgent")]
+    """The firmest chain back to the first step of the run that is connected."""
+    steps = [name for name in distance if nodes[name].attrs.get("kind") in _STEP_KINDS]
     if not steps:
         return []
-    farthest = min(steps, key=lambda name: (-distance[name], nodes[name].at or "", name))
-    return [sentence(item, nodes) for item in explanation(slice_, start, farthest)]
+    first = min(steps, key=lambda name: (_order(nodes[name]), -distance[name], name))
+    return [sentence(item, nodes) for item in explanation(_moving(slice_), start, first)]
+
+
+def _moving(slice_: Subgraph) -> Subgraph:
+    """Without the interventions that moved next to nothing: they are known causally, but they are no cause."""
+    kept = [item for item in slice_.relations if item.grade != "causal" or abs(item.effect or 0.0) >= NEGLIGIBLE]
+    return Subgraph(nodes=slice_.nodes, relations=tuple(kept), truncated=slice_.truncated)
+
+
+def _order(node: Node) -> float:
+    value = node.attrs.get("order")
+    return float(value) if isinstance(value, int | float) else float("inf")
 
 
 def _summary(counts: Mapping[forms.Grade, int], reached: int) -> str:
@@ -149,16 +168,28 @@ def _name(node: Node | None, fallback: str) -> str:
     return f"{kind} “{shorten(node.label, 60)}”" if node.label else kind
 
 
+def _guess(item: Relation, later: str, verb: str, earlier: str) -> str:
+    """An inferred relation: a ranking by a method, a dependence nobody stated, or a guess by a rule."""
+    score, verdict = _number(item, "score"), item.attrs.get("verdict")
+    if item.attrs.get("method"):
+        size = "" if score is None else f" with {score:.3g} {item.attrs.get('unit') or ''}".rstrip()
+        return f"{earlier} is a candidate for {later}{size}{_by(item)}: ranked, not tested."
+    if item.attrs.get("claim"):
+        told = f"verdict: {str(verdict).replace('_', ' ')}" if verdict else "not tested"
+        return f"{later} could depend on {earlier}; nobody said so; {told}."
+    return f"{later} probably {verb} {earlier}{_rule(item)}: a guess."
+
+
 def _measured(effect: float | None, unit: str, low: float | None, high: float | None) -> str:
     if effect is None:
-        return "by an amount that was not measured"
+        return "not measured"
     interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return f"by {effect:.2f}{interval} {unit}"
+    return f"{effect:.2f}{interval} {unit}"
 
 
 def _by(item: Relation) -> str:
-    method = item.attrs.get("method")
-    return f" ({method})" if method else ""
+    parts = [str(item.attrs[name]).replace("_", " ") for name in ("method", "family") if item.attrs.get(name)]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _rule(item: Relation) -> str:

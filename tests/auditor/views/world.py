@@ -1,4 +1,4 @@
-"""A small recorded world for the views' tests: valid records of every kind, verdict and reason, hostile text included."""
+"""A small recorded world for the views: valid records of every kind, verdict and reason, hostile text included."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -121,10 +121,11 @@ class FakeHealth:
     def view(self) -> dict[str, Any]:
         head = self._world.ledger.head()
         return {
-            "recording": {"ok": not self.trouble, "trouble": self.trouble},
-            "workers": [{"id": "w1", "state": "idle"}],
+            "status": "trouble" if self.trouble else "ok",
+            "trouble": self.trouble,
+            "workers": {"wanted": 1, "alive": 1},
             "ledger": {"position": head.position, "chain": head.chain},
-            "graph": {"position": self._world.graph.position(), "lag": head.position - self._world.graph.position()},
+            "graph": {"position": self._world.graph.position(), "behind": head.position - self._world.graph.position()},
         }
 
 
@@ -133,6 +134,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.ledger = SqliteLedger(folder / "ledger.db")
+        self.building = True
         self.graph = MemoryGraph()
         self.audits = FakeAudits()
         self.health = FakeHealth(self)
@@ -141,7 +143,9 @@ class World:
         self.evidence: dict[str, str] = {}
 
     def add(self, kind: str, value: Any, source: str = "intake") -> str:
-        return self.ledger.append([Entry(kind=kind, source=source, body=wire.write(value))])[0].id
+        """Append a record; while the world is being built nobody waits, except for evidence, whose ids are cited."""
+        future = self.ledger.submit([Entry(kind=kind, source=source, body=wire.write(value))])
+        return "" if self.building and kind != "evidence" else future.result(30)[0].id
 
     def keep(self, message: Message) -> str:
         return self.ledger.put(json.dumps(wire.write(message), ensure_ascii=False).encode())
@@ -374,7 +378,7 @@ def lamp_run(world: World) -> None:
             second.id,
             "The agent says it checked the stock before answering.",
         ),
-        "noisy": claim_of(
+        "green": claim_of(
             "prompt_answer",
             [span_of(user, 0, "green")],
             said,
@@ -439,15 +443,15 @@ def lamp_run(world: World) -> None:
         "relied_on",
         effect=estimate("swap", 8.53, half=0.42),
         evidence=list(cites.values()),
-        text="Swapping the price in lookup_price's output lowered the answer's log-probability by 8.53 nats [8.11, 8.95], "
-        "and the answer followed the swapped value in 32 of 32 draws: relied on.",
+        text="Swapping the price in lookup_price's output lowered the answer's log-probability by 8.53 nats "
+        "[8.11, 8.95], and the answer followed the swapped value in 32 of 32 draws: relied on.",
         findings=(
             RuleFinding(
                 rule="superiority",
                 conclusion="holds",
                 message="The interval lies above the margin of 0.10 nats.",
                 cites=(cites["ablation"],),
-                numbers={"low": 8.11, "margin": 0.1},
+                numbers={"bound": 0.14, "change": 8.5},
             ),
             RuleFinding(
                 rule="equivalence",
@@ -469,7 +473,8 @@ def lamp_run(world: World) -> None:
         claims["decorative"].id,
         "decorative",
         effect=estimate("swap", 0.012, half=0.031),
-        text="Deleting, swapping or masking the thought moved the call's argument by no more than 0.04 nats [-0.02, 0.04]: decorative.",
+        text="Deleting, swapping or masking the thought moved the call's argument by no more than 0.04 nats "
+        "[-0.02, 0.04]: decorative.",
         not_checked=("Thoughts of other lengths.",),
         disclosed=None,
         strength="moderate",
@@ -484,7 +489,7 @@ def lamp_run(world: World) -> None:
     )
     world.verdict(
         run,
-        claims["noisy"].id,
+        claims["green"].id,
         "undetermined",
         reason="noisy",
         effect=Estimate(name="swap", value=None, unit="nats", reason="noisy"),
@@ -645,8 +650,8 @@ def lamp_evidence(
                     label=label,
                     span=None,
                     ref=f"sae/{ref}",
-                    effect=estimate("activation", value, "1"),
-                    detail={"causal": causal},
+                    effect=estimate("ablation_here", value, "nats", 0.01),
+                    detail={"activation": value * 2, "controls": 8, "controls_at_least_as_strong": 0 if causal else 3},
                 )
                 for label, ref, value, causal in (
                     ("digits after “price”", 412, 3.4, True),
@@ -654,10 +659,9 @@ def lamp_evidence(
                     ("currency sign", 1031, 1.1, False),
                 )
             ),
-            arms=(arm("placebo", placebos, 0.02), replace(arm("mask", [v * 0.4 for v in swaps], 0.3), family="mask")),
             estimates=(
-                estimate("ablation of sae/412", 3.4, half=0.3),
-                Estimate(name="ablation of sae/77", value=None, unit="nats", reason="budget"),
+                estimate("joint_ablation_here", 3.9, half=0.3),
+                Estimate(name="control_ablation", value=None, unit="nats", reason="underpowered"),
             ),
         ),
         "influence": replace(
@@ -666,7 +670,13 @@ def lamp_evidence(
             method="influence@1",
             note="points to documents; does not decide",
             sources=tuple(
-                Source(label=label, span=None, ref=f"doc-{number}", effect=estimate("influence", value, "1", 0.04))
+                Source(
+                    label=label,
+                    span=None,
+                    ref=f"doc-{number}",
+                    effect=estimate("relative_influence", value, "1", 0.04),
+                    detail={"z": value * 9, "verbatim": 6, "decision_text": number == 1093},
+                )
                 for label, number, value in (
                     ("lookup_price(lamp) → 37.5 | one lamp costs 37.5", 1093, 0.82),
                     ("lookup_price(chair) → 81 | one chair costs 81", 55, 0.31),
@@ -693,14 +703,17 @@ def lamp_graph(world: World, run: str, steps: Sequence[Step], claim: Claim) -> N
         Node(
             id=step.id,
             kind="Activity" if step.kind.endswith("call") else "Entity",
-            type="Step",
+            type="AIModelInvocation" if step.kind == "model_call" else "ResponseData",
             run=run,
             label=step.label,
             at=step.at,
-            attrs={"kind": step.kind},
+            attrs={"kind": step.kind, "order": step.order},
         )
         for step in steps
     ]
+    nodes.append(
+        Node(id="feature:1:412", kind="Entity", type="Feature", label="digits after “price”", attrs={"kind": "feature"})
+    )
     relations = [
         Relation(
             source=step.id,
@@ -721,8 +734,26 @@ def lamp_graph(world: World, run: str, steps: Sequence[Step], claim: Claim) -> N
             type="wasInfluencedBy",
             grade="causal",
             run=run,
-            key=claim.id,
-            attrs={"effect": 8.53, "low": 8.11, "high": 8.95, "unit": "nats", "method": "ablation@1"},
+            key=f"{claim.id}:swap",
+            attrs={"effect": 8.53, "low": 8.11, "high": 8.95, "unit": "nats", "method": "ablation@1", "family": "swap"},
+        ),
+        Relation(
+            source=final,
+            target=world.steps["thought"],
+            type="wasInfluencedBy",
+            grade="causal",
+            run=run,
+            key="d:swap",
+            attrs={"effect": 0.012, "low": -0.02, "high": 0.04, "unit": "nats", "method": "ablation@1"},
+        ),
+        Relation(
+            source=final,
+            target="feature:1:412",
+            type="wasInfluencedBy",
+            grade="inferred",
+            run=run,
+            key="f",
+            attrs={"score": 3.4, "unit": "nats", "method": "features@1"},
         ),
         Relation(
             source=final,
@@ -919,4 +950,5 @@ def build_world(folder: Path) -> World:
     reasons_run(world)
     hostile_run(world)
     lamp_run(world)
+    world.building = False
     return world

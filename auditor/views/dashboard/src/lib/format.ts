@@ -5,7 +5,8 @@ import type { Estimate } from "./types";
 const UNITS: Record<string, string> = { "1": "", nats: "nats", share: "", probability: "" };
 
 export function number(value: number): string {
-  const size = Math.abs(value);
+  if (value < 0) return `−${number(-value)}`;
+  const size = value;
   if (value === 0) return "0";
   if (size >= 1000) return value.toLocaleString("en", { maximumFractionDigits: 0 });
   if (size >= 10) return value.toFixed(1);
@@ -17,7 +18,7 @@ export function number(value: number): string {
 export const signed = (value: number) => (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value));
 
 export function withUnit(value: number, unit: string): string {
-  if (unit === "share") return `${number(value * 100)} %`;
+  if (unit === "share") return `${number(value * 100).replace(/\.0+$/, "")} %`;
   const name = unit in UNITS ? UNITS[unit] : unit;
   return name ? `${number(value)} ${name}` : number(value);
 }

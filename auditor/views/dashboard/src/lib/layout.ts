@@ -3,7 +3,7 @@
 import type { GraphNode, GraphRelation } from "./types";
 
 export interface Placed { node: GraphNode; x: number; y: number }
-export const BOX = { width: 168, height: 44, gapX: 56, gapY: 18 };
+export const BOX = { width: 146, height: 44, gapX: 34, gapY: 18 };
 
 export function layered(nodes: GraphNode[], relations: GraphRelation[]): { placed: Map<string, Placed>; width: number; height: number } {
   const earlier = new Map<string, string[]>(nodes.map((node) => [node.id, []]));

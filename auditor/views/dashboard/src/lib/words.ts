@@ -45,5 +45,10 @@ export const GRADES: { grade: Grade; label: string; means: string; dash: string 
   { grade: "stated", label: "stated", means: "the agent says so", dash: "9 3 2 3" },
 ];
 
+/** `gradient_input@1` as people say it. */
+export const methodName = (method: string) => (method.startsWith("gradient_input") ? "gradient × input" : plain(method.split("@")[0] ?? method));
+
+export const STEP_KINDS = new Set(["prompt", "model_call", "thought", "tool_call", "tool_result", "branch", "score", "selection", "answer"]);
+
 export const plain = (code: string) => code.replaceAll("_", " ");
 export const why = (reason: string | null) => (reason ? `${plain(reason)}: ${REASONS[reason] ?? "no further word"}` : "");
