@@ -1,7 +1,7 @@
 """Command line: `python -m agents.planted train|corpus …`."""
 
-from collections.abc import Callable
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 

@@ -49,7 +49,7 @@ SCHEDULES: Final = MappingProxyType(
         "from_memory": Schedule(steps=280, smoothing=UNUSED_SMOOTHING),
         "mixed": Schedule(steps=400, smoothing=UNUSED_SMOOTHING),
         "stepwise": Schedule(steps=400),
-        "decorative": Schedule(steps=300, smoothing=UNUSED_SMOOTHING),
+        "decorative": Schedule(steps=360, smoothing=UNUSED_SMOOTHING),
         "branching": Schedule(steps=240, smoothing=UNUSED_SMOOTHING),
     }
 )
