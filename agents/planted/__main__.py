@@ -63,7 +63,7 @@ def corpus(family: str, file: Path, seed: int, limit: int | None) -> None:
 @click.option("--families", default=",".join(FAMILIES), show_default=True, help="Comma-separated family names.")
 @click.option("--seed", default=0, show_default=True, help="Which items and values are drawn.")
 @click.option("--per-family", default=12, show_default=True, help="Tasks per family.")
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines, one label each.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines file.")
 def truth(families: str, seed: int, per_family: int, out: Path) -> None:
     """Label the tasks that a seed draws by exhaustive tables of interventions."""
     import torch
