@@ -85,11 +85,13 @@ def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("pageerror", lambda fault: complaints.append(f"script: {fault}"))
-    # 503 is what the graph answers for steps it has not seen; the browser reports every failed request.
+    # The browser reports every refused request as an error: 503 for steps the graph has not seen, 404 for unknown ids.
     opened.on(
         "console",
         lambda said: (
-            complaints.append(f"console: {said.text}") if said.type == "error" and "503" not in said.text else None
+            complaints.append(f"console: {said.text}")
+            if said.type == "error" and not said.text.startswith("Failed to load resource")
+            else None
         ),
     )
     opened.on("requestfailed", lambda lost: complaints.append(f"lost: {lost.url}") if "assets" in lost.url else None)

@@ -56,7 +56,7 @@ def test_why_this_step(page: Page, site: SimpleNamespace) -> None:
     expect(page.locator("path.edge.causal")).to_have_count(2)
     page.get_by_role("button", name="causal").click()
     expect(page.locator("path.edge.causal")).to_have_count(0)
-    page.get_by_role("link", name="Why tool result").click()
+    page.get_by_role("link", name="tool result").click()
     expect(page.get_by_text("4 earlier things")).to_be_visible()
 
 

@@ -19,9 +19,9 @@ from auditor.views.library import Library
 from graph import GraphStore
 
 _ABOUT = (
-    "What LLM agents did, what they said moved them, and what really did. Lists answer {items, next}; errors are "
-    "RFC 9457 problem JSON with code, field and fix. Trace text is untrusted: show it as text. Run ids may contain slashes: "
-    "percent-encode them."
+    "What agents did, what they said moved them, and what really did. Lists answer {items, next}; errors are "
+    "RFC 9457 problem JSON with code, field and fix. Trace text is untrusted: show it as text. "
+    "Run ids may contain slashes: percent-encode them."
 )
 _DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

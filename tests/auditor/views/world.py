@@ -95,6 +95,7 @@ class FakeAudits:
         self.orders.append((run, methods, dict(options)))
         if key not in self.tickets:
             self.tickets[key] = AuditTicket(audit=key, jobs=(f"{key[:12]}-1", f"{key[:12]}-2"))
+        if not self.views.get(run):
             self.views[run] = [
                 JobView(
                     id=f"{key[:12]}-1",
@@ -949,6 +950,6 @@ def build_world(folder: Path) -> World:
     long_run(world)
     reasons_run(world)
     hostile_run(world)
-    lamp_run(world)
     world.building = False
+    lamp_run(world)
     return world
