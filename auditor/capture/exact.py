@@ -5,6 +5,8 @@ import re
 from typing import Any
 
 _SAFE = 2**53
+MOST_DEPTH = 200
+"""Deeper JSON is not read: everything behind this door walks values by recursion."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -13,9 +15,9 @@ class NotJson(Exception):
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parsed JSON. NotJson also for NaN, Infinity, wrong UTF-8 and nesting without end."""
+    """Parsed JSON. NotJson also for NaN, Infinity, wrong UTF-8 and nesting beyond MOST_DEPTH."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
     except RecursionError as fault:
         raise NotJson("nested too deeply") from fault
     except UnicodeDecodeError as fault:
@@ -24,6 +26,26 @@ def parse_json(text: str | bytes) -> Any:
         raise NotJson(f"{fault.msg} at character {fault.pos}") from fault
     except ValueError as fault:
         raise NotJson(str(fault)) from fault
+    opened = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
+    if opened > MOST_DEPTH and _too_deep(value):
+        raise NotJson("nested too deeply")
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether nesting exceeds MOST_DEPTH, without recursion."""
+    level = [value]
+    for _ in range(MOST_DEPTH + 1):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _refuse(constant: str) -> None:

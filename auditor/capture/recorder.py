@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self, ledger: Ledger, models: ModelsTable) -> None:
         self._ledger = ledger
         self._models = models
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="recorder")
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._lock = threading.Lock()
         self._lost: deque[tuple[str, Gap, str | None]] = deque()
         self._dropped = 0

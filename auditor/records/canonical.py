@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 from auditor.errors import BadValue
@@ -70,7 +71,7 @@ def _write(value: object, put: _Put) -> None:
     elif value is False:
         put("false")
     elif isinstance(value, str):
-        put(json.dumps(value, ensure_ascii=False))
+        put(encode_basestring(value))
     elif isinstance(value, int):
         if abs(value) > _SAFE_INTEGER:
             raise BadValue("number", f"{value} is beyond 2**53", "write it as a string")
@@ -90,20 +91,26 @@ def _write(value: object, put: _Put) -> None:
         raise BadValue("value", f"{type(value).__name__} is not JSON", "convert it to text, number, list or object")
 
 
-def _write_object(value: Mapping[object, object], put: _Put) -> None:
+def _write_object(value: Mapping[Any, object], put: _Put) -> None:
     for key in value:
         if not isinstance(key, str):
             raise BadValue("key", f"{key!r} is not text", "use text keys")
     put("{")
     first = True
-    for key in sorted(value, key=lambda k: str(k).encode("utf-16-be", "surrogatepass")):
+    keys: list[str] = sorted(value, key=None if "".join(value).isascii() else _utf16)
+    for key in keys:
         if not first:
             put(",")
         first = False
-        put(json.dumps(key, ensure_ascii=False))
+        put(encode_basestring(key))
         put(":")
         _write(value[key], put)
     put("}")
+
+
+def _utf16(key: str) -> bytes:
+    """RFC 8785 sorts keys by UTF-16 units; for ASCII keys that is the order of the texts themselves."""
+    return key.encode("utf-16-be", "surrogatepass")
 
 
 def _number(value: float) -> str:

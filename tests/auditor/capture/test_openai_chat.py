@@ -179,6 +179,8 @@ def test_a_compressed_stream_that_was_cut_off_gives_what_it_held() -> None:
     (b'{"messages":[]}', b"data: {oops\n\n", SSE, "no JSON"),
     (b'{"messages":[]}', b'{"error":{"message":"bad key"}}', {}, "bad key"),
     (b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"{}", {}, "deep"),
+    (b'{"messages":' + b"[" * 400 + b"]" * 400 + b"}", b"{}", {}, "deep"),
+    (b'{"messages":[],"seed":' + b"9" * 5000 + b"}", b"{}", {}, "request"),
 ])  # fmt: skip
 def test_damaged_bodies_say_why(request_body: bytes, response_body: bytes, headers: Any, why: str) -> None:
     call = parse("r", request_body, response_body, headers)
