@@ -14,7 +14,8 @@ VAULT = Vault(b"k" * 32)
 
 def test_headers_of_one_connection_stay_behind() -> None:
     rows = [(b"Connection", b"keep-alive, X-Mine"), (b"x-mine", b"1"), (b"Keep-Alive", b"5"), (b"TE", b"trailers"),
-            (b"Transfer-Encoding", b"chunked"), (b"X-A", b"1"), (b"x-a", b"2"), (b"Content-Encoding", b"br")]  # fmt: skip
+            (b"Transfer-Encoding", b"chunked"), (b"X-A", b"1"), (b"x-a", b"2"),
+            (b"Content-Encoding", b"br")]  # fmt: skip
     assert end_to_end(rows) == [(b"x-a", b"1"), (b"x-a", b"2"), (b"content-encoding", b"br")]
     own = [(b"Host", b"h"), (b"X-Audit-Run", b"r"), (b"x-audit-anything", b"r"), (b"authorization", b"s")]
     assert to_upstream(own) == [(b"authorization", b"s")]
