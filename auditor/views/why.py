@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from auditor.records.structure import StepKind
-from auditor.views.api import forms
+from auditor.views import forms
 from graph.lineage import FIRMNESS, explanation, graded_slice
 from graph.model import Node, Relation, Subgraph
 from graph.model import short as shorten

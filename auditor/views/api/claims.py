@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from auditor.errors import AuditorError, NotFound
 from auditor.evidence.protocol import MethodSpec
 from auditor.ledger.protocol import Ledger
-from auditor.views.api import forms
+from auditor.views import forms
 from auditor.views.api.paths import Cursor, Id, Limit, decode_cursor, encode_cursor
 from auditor.views.api.runs import message_view
 from auditor.views.api.shapes import claim_row, evidence_view, method_view, verdict_view

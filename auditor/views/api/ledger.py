@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from auditor.errors import Unavailable
 from auditor.ledger.protocol import Ledger, Verification
-from auditor.views.api import forms
+from auditor.views import forms
 from auditor.views.api.paths import Id
 from auditor.views.commands import Health
 from auditor.views.library import Library

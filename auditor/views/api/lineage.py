@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from auditor.errors import NotFound, Unavailable
 from auditor.ledger.protocol import Ledger
-from auditor.views.api import forms
+from auditor.views import forms
 from auditor.views.api.paths import Id
 from auditor.views.api.shapes import outcome_of
 from auditor.views.library import Library

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from auditor.errors import AuditorError
-from auditor.views.api.forms import Problem
+from auditor.views.forms import Problem
 from graph import GraphError, InvalidGraphValue, StoreFailure, StoreUnavailable
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from auditor.errors import AuditorError, BadInput
 from auditor.evidence.catalogue import METHODS
 from auditor.records.messages import part_text
 from auditor.records.structure import Finding, Step, Structure
-from auditor.views.api import forms
+from auditor.views import forms
 from auditor.views.api.paths import Cursor, Id, Limit, decode_cursor, encode_cursor
 from auditor.views.api.shapes import (
     claim_row,

@@ -8,7 +8,7 @@ from auditor.records.evidence import Evidence
 from auditor.records.exchange import Gap
 from auditor.records.structure import Claim, Step, Structure
 from auditor.records.verdict import Verdict
-from auditor.views.api import forms
+from auditor.views import forms
 from auditor.views.library import Library
 from auditor.views.shelf import RunShelf
 
