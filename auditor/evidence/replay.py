@@ -11,6 +11,7 @@ the largest difference of a log-probability between identical passes in other ba
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -187,7 +188,28 @@ class Replay:
 
     def encode(self, text: str, output_start: int) -> Encoded:
         """Tokens of an edited text, cut between prompt and output as the recorded one was."""
+        tail = self._tail
+        if tail is not None and text.endswith(tail) and len(text) - output_start == self._output_characters:
+            # everything from the last control token on is as recorded, and is tokenised by itself
+            whole = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
+            after = sum(low >= output_start for low, _ in whole.offsets[-len(tail) :])
+            return Encoded(ids=tuple(whole.ids), offsets=tuple(whole.offsets), prompt_length=len(whole.ids) - after)
         return encode(self.tokenizer, text, output_start)
+
+    @property
+    def _output_characters(self) -> int:
+        return len(self.text) - self.rendering.output_start
+
+    @cached_property
+    def _tail(self) -> str | None:
+        """The recorded text from the prompt's last control token on; None where both were encoded apart."""
+        start = self.rendering.output_start
+        places = [self.text.rfind(token, 0, start) for token in self.tokenizer.all_special_tokens if token]
+        last = max(places, default=-1)
+        core = self.tokenizer.backend_tokenizer
+        prompt = core.encode(self.text[:start], add_special_tokens=False).ids
+        joint = core.encode(self.text, add_special_tokens=False).ids[: len(prompt)] == prompt
+        return self.text[last:] if last >= 0 and joint else None
 
 
 def encode(tokenizer: Any, text: str, output_start: int) -> Encoded:
