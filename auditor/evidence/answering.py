@@ -24,5 +24,5 @@ def about(replay: Any, claim: Claim, spec: MethodSpec, decision: Any, **found: A
     return Evidence(
         run=replay.question.structure.run, claim=claim.id, call=replay.question.call.id, kind=spec.kind,
         method=spec.id, target=claim.target, target_tokens=decision.tokens, fidelity=replay.fidelity,
-        digests=replay.digests, seed=str(seed_of(replay.question.seed_key, 0)), **({"note": notes} | found),
+        seed=str(seed_of(replay.question.seed_key, 0)), **({"note": notes, "digests": replay.digests} | found),
     )  # fmt: skip

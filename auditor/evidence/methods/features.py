@@ -106,8 +106,8 @@ class Features:
             replay, claim, self.spec, decision, sources=sources, estimates=_estimates(measured, floor),
             cost=Cost(seconds=round(time.monotonic() - began, 3), forwards=1 + ablations, backwards=1), **common,
             detail=(
-                f"{measured.top} of {measured.active} features active at the rows that predict the decision were "
-                f"ablated after layer {dictionary.card.layer}, {len(measured.features) - measured.top} others as control."
+                f"{measured.top} of {measured.active} features active at the rows that predict the decision were ablated "
+                f"after layer {dictionary.card.layer}, {len(measured.features) - measured.top} others as the control."
             ),
         )  # fmt: skip
 

@@ -42,7 +42,7 @@ CONTEXT = 200
 
 
 class Influence:
-    """Implements evidence.protocol.Method. Keeps the last index in memory: one worker asks about one model at a time."""
+    """Implements evidence.protocol.Method. Keeps the last index: a worker asks about one model at a time."""
 
     spec = SPECS["influence"]
 
