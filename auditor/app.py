@@ -129,7 +129,7 @@ def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
             await pages(scope, receive, send)
         elif server.intake.handles(scope):
             await server.intake(scope, receive, send)
-        elif scope["path"].startswith(("/v1/", "/p/")) or scope["path"] == "/v1":
+        elif server.proxy.handles(scope):
             await server.proxy(scope, receive, send)
         else:
             await pages(scope, receive, send)
@@ -174,6 +174,8 @@ def serve(settings: Settings) -> None:
         build_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
         log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, date_header=False,
     )  # fmt: skip
+    # The recorder's thread would otherwise hold the interpreter for 5 ms at a time while a stream waits.
+    sys.setswitchinterval(0.0005)
     LOG.info("listening on http://%s:%d/", settings.host, settings.port)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()

@@ -62,7 +62,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                 yield alias.name, id(node) in top
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write absolute imports"
-            yield node.module or "", id(node) in top
+            # the full name: `from auditor.evidence import catalogue` reaches for the catalogue, not for the room
             for alias in node.names:
                 yield f"{node.module}.{alias.name}", id(node) in top
 
