@@ -106,7 +106,7 @@ class Features:
             replay, claim, self.spec, decision, sources=sources, estimates=_estimates(measured, floor),
             cost=Cost(seconds=round(time.monotonic() - began, 3), forwards=1 + ablations, backwards=1), **common,
             detail=(
-                f"{measured.top} of {measured.active} features active at the rows that predict the decision were ablated "
+                f"{measured.top} of {measured.active} features active where the decision is predicted were ablated "
                 f"after layer {dictionary.card.layer}, {len(measured.features) - measured.top} others as the control."
             ),
         )  # fmt: skip
