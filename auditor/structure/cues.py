@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 _CITES = re.compile(
     r"\b(?:according to|based on|as (?:given|shown|returned|reported) by|from) (?:the |my |our )?"
-    r"(?P<source>[\w-]+(?: [\w-]+)?)"
-    r"|\b(?:the )?(?P<subject>[\w-]+)(?: tool| search| results?| output)? "
+    r"(?P<source>[\w-]{1,40}(?: [\w-]{1,40})?)"
+    r"|(?<![\w-])(?:the )?(?P<subject>[\w-]{1,40})(?: tool| search| results?| output)? "
     r"(?:says|said|shows|showed|returned|gives|gave|reports|reported|tells|told)\b",
     re.IGNORECASE,
 )

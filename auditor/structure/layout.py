@@ -3,6 +3,8 @@
 `Layout` is what segment and tree fill and what links, claims and checks read.
 """
 
+import json
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 
 from auditor.records.canonical import content_id
@@ -27,6 +29,8 @@ class Layout:
     of_call: dict[str, list[Step]] = field(default_factory=dict)
     """Steps cut from the output of a call."""
     _values: dict[tuple[str, int], tuple[Value, ...]] = field(default_factory=dict)
+    _starts: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    _lowered: dict[str, str] = field(default_factory=dict)
 
     def add_message(self, placed: PlacedMessage) -> bool:
         """True when the message is new to the run."""
@@ -86,11 +90,21 @@ class Layout:
 
     def values_of(self, span: Span) -> tuple[Value, ...]:
         """Values that lie inside a span."""
-        return tuple(
-            value
-            for value in self.values(span.message, span.part)
-            if span.start <= value.start and value.end <= span.end
-        )
+        values = self.values(span.message, span.part)
+        key = (span.message, span.part)
+        if key not in self._starts:
+            self._starts[key] = [value.start for value in values]
+        starts = self._starts[key]
+        inside = values[bisect_left(starts, span.start) : bisect_left(starts, span.end)]
+        return tuple(value for value in inside if value.end <= span.end)
+
+    def may_contain(self, step: Step, wanted: str) -> bool:
+        """Quick look before a search: whether a step's text holds these words, whatever their case."""
+        if step.span is None:
+            return False
+        if step.id not in self._lowered:
+            self._lowered[step.id] = self.text(step.span).lower()
+        return wanted.lower() in self._lowered[step.id]
 
     def call(self, call_id: str) -> ModelCall:
         return next(call for call in self.calls if call.id == call_id)
@@ -110,3 +124,11 @@ def short(text: str) -> str:
     """One line of at most 80 characters."""
     line = " ".join(text.split())
     return line if len(line) <= LABEL else line[: LABEL - 1] + "…"
+
+
+def arguments_form(arguments: str) -> str:
+    """Tool arguments without their spacing: clients write the JSON again when they send it back."""
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments

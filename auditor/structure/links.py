@@ -144,7 +144,7 @@ def found_in(layout: Layout, steps: Iterable[Step], wanted: str) -> list[tuple[S
     """Whole-word occurrences of a name in the texts of steps."""
     hits = []
     for step in steps:
-        if step.span is None:
+        if step.span is None or not layout.may_contain(step, wanted):
             continue
         text = layout.text(step.span)
         for start, end in occurrences(text, wanted):

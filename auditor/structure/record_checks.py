@@ -18,33 +18,21 @@ success_after_error
 """
 
 import json
-import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 
 from auditor.records.messages import Span, ToolCall, ToolResult
 from auditor.records.structure import Claim, Finding, Step
+from auditor.structure.arithmetic import sums
 from auditor.structure.claims import decisions, sentence_around, tool_names
 from auditor.structure.cues import cited, claimed_actions, could_do
 from auditor.structure.layout import Layout
 from auditor.structure.links import Place, Places
 from auditor.structure.tree import field_span
-from auditor.structure.values import Offsets, fraction_text, occurrences, rational
+from auditor.structure.values import Offsets, fraction_text, occurrences
 
-_N = r"[$€£¥]?\d[\d,]*(?:\.\d+)?"
-_SUM = re.compile(
-    rf"(?<![\w.,+*/×÷=$€£¥^(−-])(?<![\w)%]\s[+*/×÷=−-]\s)(?P<left>{_N}(?:\s*[-+*/×÷−x]\s*{_N})+)"
-    rf"\s*=\s*(?P<right>-?{_N})"
-    r"(?!\s*[-+*/×÷^%]|[\w,]*\.?\d|\s*=)"
-)
-_PIECES = re.compile(rf"{_N}|[-+*/×÷−x]")
-_APPLY: Mapping[str, Callable[[Fraction, Fraction], Fraction]] = {
-    "+": operator.add, "-": operator.sub, "−": operator.sub, "*": operator.mul, "×": operator.mul, "x": operator.mul,
-    "/": operator.truediv, "÷": operator.truediv,
-}  # fmt: skip
-_STRONG = frozenset("*×x/÷")
 _FAILED = re.compile(r"\A\s*(?:error\b|exception\b|traceback\b|failed\b)", re.IGNORECASE)
 
 
@@ -57,28 +45,6 @@ def check_record(layout: Layout, places: Places, claims: Sequence[Claim]) -> lis
     ]  # fmt: skip
 
 
-def recompute(expression: str) -> Fraction | None:
-    """Value of numbers joined by + - * / with the usual precedence; None for a division by zero or long numbers."""
-    pieces = _PIECES.findall(expression)
-    numbers = [rational(piece.lstrip("$€£¥").rstrip(",")) for piece in pieces[::2]]
-    if len(pieces) % 2 == 0 or any(number is None for number in numbers):
-        return None
-    values = [number for number in numbers if number is not None]
-    marks = pieces[1::2]
-    try:
-        for strong in (True, False):
-            at = 0
-            while at < len(marks):
-                if (marks[at] in _STRONG) == strong:
-                    values[at : at + 2] = [_APPLY[marks[at]](values[at], values[at + 1])]
-                    del marks[at]
-                else:
-                    at += 1
-    except ZeroDivisionError:
-        return None
-    return values[0]
-
-
 def _arithmetic(layout: Layout) -> list[Finding]:
     findings = []
     for step in layout.steps:
@@ -86,24 +52,15 @@ def _arithmetic(layout: Layout) -> list[Finding]:
             continue
         text = layout.text(step.span)
         offsets = Offsets(text)
-        for hit in _SUM.finditer(text):
-            value, stated = recompute(hit["left"]), rational(hit["right"].lstrip("$€£¥").rstrip(","))
-            if value is None or stated is None:
-                continue
-            holds = abs(value - stated) <= _slack(hit["right"], hit["left"])
-            said = f"{' '.join(hit['left'].split())} = {hit['right']}"
-            message = f"{said} is right." if holds else f"The text says {said}; it is {fraction_text(value)}."
+        for found in sums(text):
+            said = f"{' '.join(found.left.split())} = {found.right}"
+            right = f"The text says {said}; it is {fraction_text(found.value)}."
             places = tuple(
-                _within(step.span, offsets[hit.start(name)], offsets[hit.end(name)]) for name in ("left", "right")
+                _within(step.span, offsets[start], offsets[end]) for start, end in (found.left_at, found.right_at)
             )
-            findings.append(Finding(check="arithmetic", holds=holds, message=message, places=places))
+            message = f"{said} is right." if found.holds else right
+            findings.append(Finding(check="arithmetic", holds=found.holds, message=message, places=places))
     return findings
-
-
-def _slack(right: str, left: str) -> Fraction:
-    """Half a unit of the last stated decimal; whole numbers must be exact."""
-    decimals = len(right.partition(".")[2])
-    return Fraction(1, 2 * 10**decimals) if decimals else Fraction(0)
 
 
 def _stated_values(layout: Layout, places: Places, names: Mapping[str, str], claims: Sequence[Claim]) -> list[Finding]:

@@ -20,7 +20,7 @@ from auditor.records.messages import (
 )
 from auditor.records.structure import ModelCall, Step
 from auditor.structure.inputs import Joined, RecordedCall, RecordedTranscript, Thread
-from auditor.structure.layout import Layout, short, whole
+from auditor.structure.layout import Layout, arguments_form, short, whole
 from auditor.structure.texts import cut
 
 
@@ -199,4 +199,4 @@ def _same_words(left: Message, right: Message) -> bool:
 
 def _words(message: Message) -> tuple[str, list[tuple[str, str]]]:
     texts = "".join(part.text for part in message.parts if isinstance(part, Text)).strip()
-    return texts, [(part.name, part.arguments) for part in message.parts if isinstance(part, ToolCall)]
+    return texts, [(part.name, arguments_form(part.arguments)) for part in message.parts if isinstance(part, ToolCall)]

@@ -30,6 +30,7 @@ from auditor.structure.inputs import (
     RecordedTranscript,
     Thread,
 )
+from auditor.structure.layout import arguments_form
 
 _SHORT_ID = 12
 """Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
@@ -256,7 +257,7 @@ def _trace(traceparent: str | None) -> tuple[str, str] | None:
 
 
 def _tool_key(part: ToolCall) -> str:
-    return "\0".join((part.call_id or "", part.name, part.arguments))
+    return "\0".join((part.call_id or "", part.name, arguments_form(part.arguments)))
 
 
 def _opening(placed: Sequence[PlacedMessage]) -> str | None:

@@ -1,12 +1,16 @@
 """Whole runs, one of each agent kind: steps, claims, links, and the same bytes every time."""
 
+import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from auditor.records.canonical import canonical_bytes
+from auditor.records.messages import Message, Reasoning, Text, ToolCall, ToolResult
 from auditor.records.structure import Structure
 from auditor.records.wire import read, write
 
@@ -197,3 +201,72 @@ def test_every_claim_can_be_tested_in_its_call(runs: ModuleType, made: Made) -> 
                     claim.target.message,
                     claim.target.start,
                 )
+
+
+def test_an_echo_that_only_respaced_its_arguments_is_the_same(runs: ModuleType, made: Made) -> None:
+    first, second = runs.one_tool(run=None)
+    echo = runs.said("assistant", runs.asks("call-lamp-000000", "lookup", '{"item":"lamp"}'))
+    messages = [*second.call.messages[:2], echo, second.call.messages[3]]
+    run = made([first, runs.recorded(1, messages, *second.call.outputs)])
+    assert run.structure.gaps == ()
+    assert run.kinds().count("tool_call") == 1
+    assert run.claims("tool_answer")[0][:2] == (("48",), "48")
+
+
+PARTS = st.one_of(
+    st.builds(Text, text=st.text(max_size=30)),
+    st.builds(Text, text=st.sampled_from(["Step 1: 1 + 1 = 3. Answer: 4", "<think>", "$1 = 5%"])),
+    st.builds(Reasoning, text=st.text(max_size=20), redacted=st.booleans()),
+    st.builds(ToolCall, call_id=st.sampled_from([None, "a", "b"]), name=st.text(max_size=5),
+              arguments=st.sampled_from(["", "{", '{"a": 12}', '["x", {"y/z": "\\u00e9 12"}]', "null"])),
+    st.builds(ToolResult, call_id=st.sampled_from([None, "a", "c"]), name=st.none() | st.text(max_size=5),
+              text=st.text(max_size=20) | st.sampled_from(['{"price": 12}', "[]"])),
+)  # fmt: skip
+ROLES = st.sampled_from(["system", "user", "assistant", "tool", "event", "other"])
+MESSAGES = st.lists(st.builds(Message, role=ROLES, parts=st.lists(PARTS, max_size=3).map(tuple)), max_size=6)
+
+
+@given(st.lists(st.tuples(MESSAGES, MESSAGES), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_hostile_runs_never_crash_and_every_span_reads(runs: ModuleType, made: Made, calls: list[Any]) -> None:
+    run = made([runs.recorded(at, inputs, *outputs, run="r") for at, (inputs, outputs) in enumerate(calls)])
+    structure = run.structure
+    for span in [
+        *(step.span for step in structure.steps if step.span is not None),
+        *(span for claim in structure.claims for span in (claim.target, *claim.sources)),
+        *(span for link in structure.links for span in (link.earlier, link.later, *link.others)),
+        *(span for finding in structure.findings for span in finding.places),
+    ]:
+        assert span.start <= span.end
+        run.text(span)
+    assert read(Structure, write(structure)) == structure
+    ids = [step.id for step in structure.steps]
+    assert [step.order for step in structure.steps] == list(range(len(ids)))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "1 + ",
+        "1  +  ",
+        "a-",
+        "<think>",
+        "Answer: ",
+        "1",
+        " ",
+        "9,",
+        "from the ",
+        "Step 1: ",
+        '"',
+        ".",
+        "\n",
+        "{",
+        "= 1 ",
+    ],
+)
+def test_long_nonsense_takes_no_longer_than_long_sense(runs: ModuleType, made: Made, unit: str) -> None:
+    """A text of 20,000 characters; what grows with the square of its length would take minutes."""
+    text = unit * (20_000 // len(unit))
+    started = time.process_time()
+    made([runs.recorded(0, [runs.said("user", text)], runs.said("assistant", text), run="r")])
+    assert time.process_time() - started < 10

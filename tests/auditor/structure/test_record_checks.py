@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auditor.structure.record_checks import recompute
+from auditor.structure.arithmetic import recompute
 
 Made = Callable[..., Any]
 
