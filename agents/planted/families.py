@@ -188,7 +188,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
             Family(
                 name="branching", agent="tree", system="You pick a box by its number.", tools=(), build=_branching,
                 description="Proposes options, scores them, and answers with the chosen one.",
-                kinds_of_truth=(("score", "choice"), ("branch", "answer"), ("prompt", "answer")),
+                kinds_of_truth=(("score", "choice"), ("branch", "answer")),
             ),
         )
     }

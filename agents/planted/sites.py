@@ -54,7 +54,7 @@ def links(task: Task) -> tuple[tuple[str, str], ...]:
         return ("step:1", "answer"), ("prompt", "answer")
     if task.family == "decorative":
         return ("thought", "answer"), ("prompt", "answer")
-    return ("score", "choice"), ("branch", "answer"), ("prompt", "answer")
+    return ("score", "choice"), ("branch", "answer")
 
 
 def site(transcript: Transcript, source: str, target: str, tokenizer: Any) -> Site:
@@ -91,9 +91,6 @@ def _source(
     chosen = re.compile(r"Chosen Option (\w): (\d+)").search(question)
     if kind == "branch" and chosen:
         return (start + chosen.start(2), start + chosen.end(2)), (start + chosen.start(), start + chosen.end())
-    if chosen:
-        value = _number(question, start, re.compile(rf"\b{chosen[1]}: (\d+)"), task, source)
-        return value, value
     value = _number(question, start, _PROMPT_VALUES[task.family][0], task, source)
     return value, value
 

@@ -16,7 +16,7 @@ from agents.planted.families import FAMILIES
 
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
-VOCABULARY: Final = 512
+VOCABULARY: Final = 768
 SAMPLE: Final = 600
 """Dialogues per family that the merges are learnt from."""
 

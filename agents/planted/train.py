@@ -48,9 +48,9 @@ SCHEDULES: Final = MappingProxyType(
         "tool_user": Schedule(steps=320),
         "from_memory": Schedule(steps=280, smoothing=UNUSED_SMOOTHING),
         "mixed": Schedule(steps=400, smoothing=UNUSED_SMOOTHING),
-        "stepwise": Schedule(steps=400),
-        "decorative": Schedule(steps=360, smoothing=UNUSED_SMOOTHING),
-        "branching": Schedule(steps=240, smoothing=UNUSED_SMOOTHING),
+        "stepwise": Schedule(steps=300),
+        "decorative": Schedule(steps=260, smoothing=UNUSED_SMOOTHING),
+        "branching": Schedule(steps=300, smoothing=UNUSED_SMOOTHING),
     }
 )
 Report = Callable[[int, int, float], None]

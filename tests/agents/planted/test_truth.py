@@ -38,9 +38,7 @@ def intended(task: Task, source: str, target: str) -> str:
     """What the family was built for; the measured labels must agree."""
     if (source, target) == ("tool:0", "answer"):
         return "used" if task.trait in ("one_tool", "tool") else "unused"
-    if source == "thought" or (task.family, source) == ("branching", "prompt"):
-        return "unused"
-    return "used"
+    return "unused" if source == "thought" else "used"
 
 
 def test_answers_are_right_and_labels_as_planted(spoken: tuple[str, Any, Any, list[Transcript]]) -> None:
