@@ -12,6 +12,8 @@ from graph.model import short as shorten
 NEGLIGIBLE = 0.10
 """Nats below which a change counts as none: the equivalence margin of protocol EP-1."""
 
+_CANDIDATES = 5
+_MERE_CONTEXT = frozenset({"echoed_output", "in_request"})
 _STEP_KINDS = frozenset(get_args(StepKind))
 _VERBS: Mapping[str, str] = {
     "used": "used",
@@ -128,12 +130,20 @@ def relation_view(item: Relation) -> forms.RelationView:
 def _chain(
     slice_: Subgraph, start: str, nodes: Mapping[str, Node], distance: Mapping[str, int]
 ) -> list[forms.Sentence]:
-    """The firmest chain back to the first step of the run that is connected."""
+    """The firmest chain back to the first step of the run that is connected.
+
+    Relations that say only "it was in the request" are tried last: every call has read all that came before it.
+    """
     steps = [name for name in distance if nodes[name].attrs.get("kind") in _STEP_KINDS]
-    if not steps:
-        return []
-    first = min(steps, key=lambda name: (_order(nodes[name]), -distance[name], name))
-    return [sentence(item, nodes) for item in explanation(_moving(slice_), start, first)]
+    first = sorted(steps, key=lambda name: (_order(nodes[name]), -distance[name], name))[:_CANDIDATES]
+    moving = _moving(slice_)
+    kept = tuple(item for item in moving.relations if item.attrs.get("rule") not in _MERE_CONTEXT)
+    direct = Subgraph(nodes=slice_.nodes, relations=kept, truncated=slice_.truncated)
+    for place, name in ((place, name) for place in (direct, moving) for name in first):
+        chain = explanation(place, start, name)
+        if chain:
+            return [sentence(item, nodes) for item in chain]
+    return []
 
 
 def _moving(slice_: Subgraph) -> Subgraph:
@@ -165,7 +175,9 @@ def _name(node: Node | None, fallback: str) -> str:
     if node is None or not (node.label or node.type):
         return shorten(fallback, 16)
     kind = str(node.attrs.get("kind") or node.attrs.get("step_kind") or node.type).replace("_", " ")
-    return f"{kind} “{shorten(node.label, 60)}”" if node.label else kind
+    # A model that is a folder is named by its last part.
+    label = node.label.rstrip("/").rpartition("/")[2] if node.label.startswith("/") else node.label
+    return f"{kind} “{shorten(label, 60)}”" if label else kind
 
 
 def _guess(item: Relation, later: str, verb: str, earlier: str) -> str:

@@ -51,4 +51,7 @@ export function lasted(from: string | null, to: string | null): string {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 }
 
+/** A model that is a folder is named by its last part; the full name stays in the title. */
+export const modelName = (name: string) => (name.startsWith("/") ? (name.replace(/\/+$/, "").split("/").pop() ?? name) : name);
+
 export const brief = (digest: string) => (digest.length > 14 ? `${digest.slice(0, 12)}…` : digest);
