@@ -5,7 +5,7 @@ value is no proof of use. Derivations are `a+b`, `a-b`, `a*b`, `a/b` over values
 and are looked for only where no copy was found.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -23,6 +23,8 @@ _SMALL_TEXT = 400
 """In texts up to this many bytes even a single digit counts as a shared value."""
 _MOST_LINKS = 2000
 _MOST_OPERANDS = 80
+_MOST_TRIES = 1000
+"""Values without a copy for which a derivation is looked for; a bound on time, far above what a run needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,8 @@ class Places:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.all: list[Place] = []
-        self._by_key: dict[str, list[Place]] = {}
+        self._by_key: dict[str, dict[str, list[Place]]] = {}
+        """Loose key → step, in order of the run → places."""
         self._of_step: dict[str, list[Place]] = {}
         for step in layout.steps:
             if step.span is None or step.kind == "selection":
@@ -62,7 +65,7 @@ class Places:
                 span = value_span(step.span.message, step.span.part, value)
                 place = Place(index=len(self.all), step=step, span=span, value=value, small=small)
                 self.all.append(place)
-                self._by_key.setdefault(loose_key(value), []).append(place)
+                self._by_key.setdefault(loose_key(value), {}).setdefault(step.id, []).append(place)
                 self._of_step.setdefault(step.id, []).append(place)
 
     def of_step(self, step: Step) -> list[Place]:
@@ -70,18 +73,24 @@ class Places:
 
     def same(self, place: Place) -> list[Place]:
         """Earlier places of the same value in other steps, oldest first; trivial values only where texts are short."""
-        found = []
-        for other in self._by_key.get(loose_key(place.value), ()):
-            if other.index >= place.index or other.step.id == place.step.id:
+        return list(self._earlier(place))
+
+    def first(self, place: Place) -> Place | None:
+        """The earliest of `same`, without gathering the others."""
+        return next(self._earlier(place), None)
+
+    def _earlier(self, place: Place) -> Iterator[Place]:
+        for step, group in self._by_key.get(loose_key(place.value), {}).items():
+            if step == place.step.id or group[0].index > place.index:
+                return  # steps are in order: what follows is later
+            if not (place.value.weighty or (place.small and group[0].small)):
                 continue
-            if same_value(place.value, other.value) and (place.value.weighty or (place.small and other.small)):
-                found.append(other)
-        return found
+            yield from (other for other in group if same_value(place.value, other.value))
 
     def derived(self, place: Place, seen: Sequence[Place]) -> Derivation | None:
         """One step of arithmetic over `seen` that gives this number; the latest operands win."""
         wanted = place.value.number
-        if wanted is None:
+        if wanted is None or not (place.value.weighty or place.small):
             return None
         operands = [one for one in seen if one.index < place.index and one.value.number is not None][-_MOST_OPERANDS:]
         by_number: dict[Fraction, Place] = {}
@@ -98,14 +107,15 @@ def value_links(layout: Layout, places: Places) -> list[ValueLink]:
     """Links of everything the model wrote to where it was seen first; at most 2,000."""
     links: list[ValueLink] = []
     numbers: list[Place] = []
+    tries = 0
     for place in places.all:
         if place.step.kind in WRITTEN:
-            earlier = places.same(place)
-            derivation = None if earlier else places.derived(place, numbers[-_MOST_OPERANDS:])
-            if earlier:
-                links.append(
-                    ValueLink(earlier=earlier[0].span, later=place.span, value=place.value.normal, rule="copy")
-                )
+            earlier = places.first(place)
+            tries += earlier is None
+            worked_out = earlier is None and tries <= _MOST_TRIES
+            derivation = places.derived(place, numbers[-_MOST_OPERANDS:]) if worked_out else None
+            if earlier is not None:
+                links.append(ValueLink(earlier=earlier.span, later=place.span, value=place.value.normal, rule="copy"))
             elif derivation is not None:
                 links.append(
                     ValueLink(
