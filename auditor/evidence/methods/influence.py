@@ -99,6 +99,7 @@ class Influence:
         order = sorted(range(len(index.documents)), key=lambda n: (-float(scan.cosines[n]), n))
         rank = {n: place for place, n in enumerate(sorted(order, key=lambda n: (-supports[n], n)), 1)}
         word = replay.text[slice(*decision.characters)]
+        groups = _alike(index, order)
         sources = tuple(
             Source(
                 label=index.documents[n].label, span=None, ref=f"document:{index.documents[n].id}",
@@ -108,17 +109,29 @@ class Influence:
                     "null_share": _null_share(scan, n), "support": supports[n], "support_rank": rank[n],
                     "verbatim": longest_shared_run(tokens, index.documents[n].ids),
                     "decision_text": word in index.documents[n].text, "tokens": sum(index.documents[n].scored),
+                    "alike": len(groups[n]), "score_alike": float(scan.scores[groups[n]].sum()),
                 },
             )
-            for n in order[:TOP]
+            for n in list(groups)[:TOP]
         )  # fmt: skip
         return about(
             replay, claim, self.spec, decision, sources=sources, estimates=_estimates(scan, supports),
             checks=_checks(index, scan),
             digests={**replay.digests, "corpus": index.card.corpus_digest},
             cost=Cost(seconds=round(time.monotonic() - began, 3), forwards=1, backwards=1),
-            detail=f"The {len(sources)} of {len(order)} indexed training documents that support the decision most.",
+            detail=f"The {len(sources)} of {len(order)} indexed training documents that support the decision most; "
+            "documents that say the same are shown once.",
         )  # fmt: skip
+
+
+def _alike(index: InfluenceIndex, order: list[int]) -> dict[int, list[int]]:
+    """Documents with the same label under the strongest of them, strongest first: copies would hide all others."""
+    first: dict[str, int] = {}
+    groups: dict[int, list[int]] = {}
+    for n in order:
+        label = index.documents[n].label
+        groups.setdefault(first.setdefault(label, n), []).append(n)
+    return groups
 
 
 def _effect(scan: Scan, n: int) -> Estimate:
