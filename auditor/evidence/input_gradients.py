@@ -62,7 +62,7 @@ def path_gradients(
     """[N, T, D] gradients at baseline + node * (inputs - baseline) for N nodes; inputs and baseline are [T, D]."""
     found = []
     where = torch.tensor(nodes, dtype=inputs.dtype, device=inputs.device)
-    for some in where.split(batch):
+    for some in torch.split(where, batch):
         points = (baseline + some[:, None, None] * (inputs - baseline)).detach().requires_grad_(True)
         with torch.enable_grad():
             total = decision_log_prob(model, points, decision).sum()

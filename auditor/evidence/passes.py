@@ -75,10 +75,13 @@ def forward(
 
 def _keys(cache: Any, length: int) -> Keys | None:
     """The cache's tensors, None when it is not a plain one (sliding windows, linear attention)."""
-    pairs = tuple((getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers)
-    if not pairs or any(k is None or v is None or k.dim() != 4 or k.shape[2] != length for k, v in pairs):
-        return None
-    return Keys(pairs=pairs)
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for layer in cache.layers:
+        key, value = getattr(layer, "keys", None), getattr(layer, "values", None)
+        if key is None or value is None or key.dim() != 4 or key.shape[2] != length:
+            return None
+        pairs.append((key, value))
+    return Keys(pairs=tuple(pairs)) if pairs else None
 
 
 def log_probs(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

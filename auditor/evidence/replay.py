@@ -356,6 +356,8 @@ def _compare(
     stop = len(ids)
     if int(own[-1]) in loaded.ends and len(own) > 1 and float(gap[-1]) > tolerance:
         stop, agree, gap, own, logits = stop - 1, agree[:-1], gap[:-1], own[:-1], logits[:-1]
+    if _greedy(question, loaded):
+        agree = gap <= tolerance  # two choices this close are one choice in another batch shape
     agreement = float(agree.double().mean())
     if _greedy(question, loaded):
         wrong = (gap > tolerance).nonzero().flatten().tolist()

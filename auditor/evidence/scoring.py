@@ -77,7 +77,7 @@ class Scorer:
         ids = torch.tensor(self.contexts, device=self.replay.device)
         shared = min(self.jittered_from, longest - 1)
         parts = []
-        for some in ids.split(max(1, BATCH_TOKENS // max(1, longest - shared))):
+        for some in torch.split(ids, max(1, BATCH_TOKENS // max(1, longest - shared))):
             past = base.prefix(shared, batch=len(some)) if shared else None
             run = forward(self.replay.model, some, past=past, rows=[longest - 1], keep=True)
             self.forwards += len(some)
@@ -98,8 +98,8 @@ class Scorer:
         for variant in variants:
             group = (variant.length, variant.positions, variant.first, variant.hidden, variant.follow is None)
             groups.setdefault(group, {}).setdefault(_key(variant), variant)
-        for group in groups.values():
-            items = list(group.items())
+        for members in groups.values():
+            items = list(members.items())
             first, length = items[0][1].first, items[0][1].length
             step = max(1, BATCH_TOKENS // max(1, length - first))
             for n in range(0, len(items), step):

@@ -26,74 +26,26 @@ is in the prompt and they repeat it (`joint` covers recorded copies); deletion a
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from auditor.evidence import decoys
 from auditor.evidence.answering import about, refused
-from auditor.evidence.decoys import Context, first_difference
+from auditor.evidence.interventions import Bench, Case, Draw, bench_of, case_of, changed, deletions, distinct, swaps
 from auditor.evidence.masking import no_masks
 from auditor.evidence.measures import mean_estimate, share_estimate
-from auditor.evidence.protocol import Question
+from auditor.evidence.protocol import MethodSpec, Question
 from auditor.evidence.refusal import ReplayRefused
-from auditor.evidence.replay import Decision, Replay
+from auditor.evidence.replay import Replay
 from auditor.evidence.scoring import Score, Scorer, Variant
-from auditor.evidence.sources import Edit, Place, Vocabulary, apply, copies_of, locate, moved, swapped
+from auditor.evidence.sources import Edit, Place
 from auditor.evidence.specs import SPECS
-from auditor.evidence.targets import implied, text_of
-from auditor.records.canonical import canonical_bytes, seed_of
+from auditor.records.canonical import canonical_bytes
 from auditor.records.evidence import Arm, Check, Cost, Estimate, Evidence, Source
 from auditor.records.messages import Part, Span, part_text
-from auditor.records.structure import Claim
 
 REPLICATES = 32
 TINY_VOCABULARY = 4096
-_TRIES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A claim as it stands in this call; `copies` are other places of the same value before the decision."""
-
-    claim: Claim
-    decision: Decision
-    places: tuple[Place, ...]
-    copies: tuple[Place, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """Replicate `replicate` of one family: what was put in, and the changed call; None where it could not be made."""
-
-    replicate: int
-    replacement: str
-    variant: Variant
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bench:
-    """Everything the claims of one call share: contexts by replicate, their scores, the scorer."""
-
-    replay: Replay
-    vocabulary: Vocabulary
-    seeds: tuple[int, ...]
-    contexts: tuple[Context, ...]
-    """Of every replicate."""
-    numbers: tuple[int, ...]
-    """Of every replicate: index of its context among the scorer's."""
-    scorer: Scorer
-    jitter: str
-    """What the contexts are draws of."""
-
-    def baselines(self, decision: Decision) -> tuple[Score, list[Score]]:
-        """The recorded call, and each replicate's context."""
-        recorded = tuple(self.replay.ids.tolist())
-        start = decision.positions[0] - 1
-        variants = [Variant(context=0, ids=recorded, positions=decision.positions, start=start)]
-        for context, number in zip(self.contexts, self.numbers, strict=True):
-            variants.append(Variant(context=number, ids=context.ids, positions=decision.positions, start=start))
-        scores = self.scorer.scores(variants)
-        return scores[0], scores[1:]
+"""Below it no placebo rewrite exists: such models know one spelling of each text."""
 
 
 class Ablation:
@@ -107,14 +59,14 @@ class Ablation:
         cases: list[Case] = []
         for claim in question.claims:
             try:
-                cases.append(_case(told, claim))
+                cases.append(case_of(told, claim))
             except ReplayRefused as refusal:
                 answers.append(refused(question, claim, self.spec, refusal))
         if not cases:
             return answers
         began = time.perf_counter()
         limit = question.options.get("max_seconds")
-        bench = _bench(told, cases, int(question.options.get("replicates", REPLICATES)))
+        bench = bench_of(told, cases, int(question.options.get("replicates", REPLICATES)))
         for case in cases:
             if limit is not None and time.perf_counter() - began > float(limit):
                 spent = ReplayRefused("budget", f"the audit's {limit} seconds were spent on earlier claims")
@@ -124,49 +76,14 @@ class Ablation:
         return answers
 
 
-def _case(replay: Replay, claim: Claim) -> Case:
-    if claim.type == "score_branch":
-        raise ReplayRefused(
-            "unsupported", "a selector, not the model, turned scores into a choice; see method selector"
-        )
-    decision = replay.decision(claim.target)
-    places = tuple(dict.fromkeys(place for span in claim.sources for place in locate(replay, span)))
-    if any(place.end > decision.characters[0] for place in places):
-        raise ReplayRefused("unsupported", "the source does not stand before the decision")
-    return Case(claim=claim, decision=decision, places=places, copies=copies_of(replay, places, decision.characters[0]))
-
-
-def _bench(replay: Replay, cases: Sequence[Case], replicates: int) -> Bench:
-    """Choose the decoy, draw the contexts and run them once."""
-    vocabulary = Vocabulary.of(replay.question)
-    taken = [(place.start, place.end) for case in cases for place in (*case.places, *case.copies)]
-    decisions = list({case.decision.positions: case.decision for case in cases}.values())
-    chosen = decoys.choose(replay, decisions, taken, cases[0].places[0].type, vocabulary)
-    seeds = tuple(seed_of(replay.question.seed_key, r) for r in range(replicates))
-    recorded = Context(ids=tuple(replay.ids.tolist()))
-    contexts = [recorded] * replicates
-    if chosen:
-        pools = decoys.pools_of(replay, chosen, vocabulary)
-        contexts = [decoys.draw_context(replay, chosen, pools, seed) or recorded for seed in seeds]
-    unique = list(dict.fromkeys([recorded.ids, *(context.ids for context in contexts)]))
-    first = min((first_difference(recorded.ids, ids) for ids in unique[1:]), default=len(recorded.ids))
-    what = ", ".join(repr(decoy.text) for decoy in chosen)
-    jitter = f"redrawings of the irrelevant {what} in the prompt" if chosen else "the recorded call alone"
-    return Bench(
-        replay=replay, vocabulary=vocabulary, seeds=seeds, contexts=tuple(contexts),
-        numbers=tuple(unique.index(context.ids) for context in contexts),
-        scorer=Scorer(replay=replay, contexts=tuple(unique), jittered_from=first), jitter=jitter,
-    )  # fmt: skip
-
-
-def _evidence(spec: Any, bench: Bench, case: Case) -> Evidence:
+def _evidence(spec: MethodSpec, bench: Bench, case: Case) -> Evidence:
     began, ran = time.perf_counter(), bench.scorer.forwards
     recorded, contexts = bench.baselines(case.decision)
     measure = _Measure(bench=bench, case=case, contexts=contexts)
     arms = [
-        measure.arm("swap", _swaps(bench, case, case.places), f"same-type values x {bench.jitter}"),
+        measure.arm("swap", swaps(bench, case, case.places), f"same-type values x {bench.jitter}"),
         _mask_arm(measure),
-        measure.arm("delete", _deletions(bench, case), bench.jitter),
+        measure.arm("delete", deletions(bench, case), bench.jitter),
         _placebo_arm(measure),
         _decoy_arm(measure, recorded),
         _joint_arm(measure),
@@ -194,9 +111,7 @@ def _evidence(spec: Any, bench: Bench, case: Case) -> Evidence:
 
 
 def _named(estimate: Estimate, name: str) -> Estimate:
-    return Estimate(
-        name=name, value=estimate.value, unit=estimate.unit, interval=estimate.interval, reason=estimate.reason
-    )
+    return replace(estimate, name=name)
 
 
 def _whereabouts(place: Place) -> dict[str, object]:
@@ -249,101 +164,6 @@ class _Measure:
         return Arm(family=family, n=0, effects="", mean=nothing, margin=None, skipped=why)
 
 
-def _variant(
-    bench: Bench, case: Case, replicate: int, edits: Sequence[Edit], follow: str | None = None
-) -> Variant | None:
-    """The changed call in the replicate's context; None when the decision's own tokens would change."""
-    replay, context = bench.replay, bench.contexts[replicate]
-    every = [*context.edits, *edits]
-    low, high = (moved(offset, every) for offset in case.decision.characters)
-    output_start = moved(replay.rendering.output_start, every)
-    coded = replay.encode(apply(replay.text, every), output_start)
-    first, last = coded.covering(low, high)
-    if coded.ids[first:last] != case.decision.ids:
-        return None
-    other = None
-    if follow is not None:
-        target = Edit(start=case.decision.characters[0], end=case.decision.characters[1], text=follow)
-        changed = replay.encode(apply(replay.text, [*every, target]), output_start).ids
-        alike = changed[:first] == coded.ids[:first] and len(changed) == len(coded.ids)
-        other = changed[first:last] if alike and changed[last:] == coded.ids[last:] else None
-        other = None if other == case.decision.ids else other
-    return Variant(
-        context=bench.numbers[replicate], ids=coded.ids[:last], positions=tuple(range(first, last)),
-        start=first_difference(coded.ids, context.ids), follow=other,
-    )  # fmt: skip
-
-
-def _swaps(bench: Bench, case: Case, places: Sequence[Place]) -> list[Draw]:
-    """One same-type replacement per replicate; equal texts are replaced alike. Draws whose implied decision has as
-    many tokens as the recorded one are preferred."""
-    structure, messages = bench.replay.question.structure, bench.replay.question.messages
-    decided = bench.replay.text[slice(*case.decision.characters)]
-    main = case.places[0]
-    single = len({place.text for place in places}) == 1
-    follows: bool | None = None
-    draws: list[Draw] = []
-    for replicate, seed in enumerate(bench.seeds):
-        draw = random.Random(f"{seed}|swap|{case.claim.id}")
-        kept: Draw | None = None
-        for _ in range(_TRIES):
-            new: dict[str, str] = {}
-            for text in dict.fromkeys(place.text for place in places):
-                new[text] = swapped(text, draw, bench.vocabulary) or text
-            if all(old == text for old, text in new.items()):
-                break
-            other = None
-            if single and follows is not False:
-                other = implied(
-                    main.text, new[main.text], decided, main.claimed, case.claim.target, structure,
-                    lambda span: text_of(messages, span),
-                )  # fmt: skip
-            edits = [Edit(start=place.start, end=place.end, text=new[place.text]) for place in places]
-            variant = _variant(bench, case, replicate, edits, other)
-            if variant is None:
-                continue
-            kept = kept or Draw(replicate=replicate, replacement=" ".join(new.values()), variant=variant)
-            if other is None or variant.follow is not None:
-                kept = Draw(replicate=replicate, replacement=" ".join(new.values()), variant=variant)
-                break
-        if follows is None and kept is not None:
-            follows = kept.variant.follow is not None
-        if kept is not None:
-            draws.append(kept)
-    return _aligned(draws)
-
-
-def _aligned(draws: list[Draw]) -> list[Draw]:
-    """Let all draws begin at the earliest first difference, so that they share batches."""
-    start = min((draw.variant.start for draw in draws), default=0)
-    return [
-        Draw(
-            replicate=d.replicate, replacement=d.replacement,
-            variant=Variant(context=d.variant.context, ids=d.variant.ids, positions=d.variant.positions, start=start,
-                            hidden=d.variant.hidden, follow=d.variant.follow),
-        )
-        for d in draws
-    ]  # fmt: skip
-
-
-def _distinct(bench: Bench, most: int) -> list[int]:
-    """Replicates with different contexts: repeating a deterministic change in one context adds nothing."""
-    seen: dict[int, int] = {}
-    for replicate, number in enumerate(bench.numbers):
-        seen.setdefault(number, replicate)
-    return list(seen.values())[:most]
-
-
-def _deletions(bench: Bench, case: Case) -> list[Draw]:
-    edits = [Edit(start=place.start, end=place.end, text="") for place in case.places]
-    draws = []
-    for replicate in _distinct(bench, max(4, len(bench.seeds) // 4)):
-        variant = _variant(bench, case, replicate, edits)
-        if variant is not None:
-            draws.append(Draw(replicate=replicate, replacement="", variant=variant))
-    return _aligned(draws)
-
-
 def _mask_arm(measure: _Measure) -> Arm:
     """Every replicate hides the same tokens, each in its own context."""
     bench, case = measure.bench, measure.case
@@ -360,7 +180,7 @@ def _mask_arm(measure: _Measure) -> Arm:
             variant=Variant(context=bench.numbers[replicate], ids=bench.contexts[replicate].ids,
                             positions=case.decision.positions, start=min(end for _, end in hidden), hidden=hidden),
         )
-        for replicate in _distinct(bench, len(bench.seeds))
+        for replicate in distinct(bench, len(bench.seeds))
     ]  # fmt: skip
     return measure.arm("mask", draws, bench.jitter)
 
@@ -382,7 +202,7 @@ def _joint_arm(measure: _Measure) -> Arm:
     case = measure.case
     if not case.copies:
         return measure.skipped("joint", "the value has no other recorded copy before the decision")
-    draws = _swaps(measure.bench, case, [*case.places, *case.copies])
+    draws = swaps(measure.bench, case, [*case.places, *case.copies])
     return measure.arm("joint", draws, f"same-type values x {measure.bench.jitter}")
 
 
@@ -405,7 +225,7 @@ def _placebo_arm(measure: _Measure) -> Arm:
     for replicate, seed in enumerate(bench.seeds):
         if spaces:
             at = random.Random(f"{seed}|placebo|{case.claim.id}").choice(spaces)
-            variant = _variant(bench, case, replicate, [Edit(start=at, end=at, text=" ")])
+            variant = changed(bench, case, replicate, [Edit(start=at, end=at, text=" ")])
             if variant is not None:
                 draws.append(Draw(replicate=replicate, replacement="a space doubled", variant=variant))
     return measure.arm("placebo", draws, f"spaces x {bench.jitter}", "the source's text has no space to double")

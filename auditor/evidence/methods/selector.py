@@ -67,7 +67,8 @@ class Selector:
         seed = seed_of(question.seed_key, 0)
         exhaustive = n <= MOST_EXHAUSTIVE
         orders = _orders(n, seed)
-        rows, moved, followed, total = [], 0, 0, 0
+        rows: list[dict[str, object]] = []
+        moved = followed = total = 0
         for order in orders:
             taken = choose(selection.selector, [scores[k] for k in order])
             changed = taken != selection.chosen
