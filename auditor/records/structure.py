@@ -34,7 +34,9 @@ class PlacedPayload:
     """A message of the run and where its JSON (records.wire form) is stored."""
 
     id: str
+    """Chained from a root that covers project and run: the same words in two runs are two messages."""
     parent: str | None
+    """The message before it; the run's root for the first."""
     role: Role
     payload: str
     """Ledger payload address."""

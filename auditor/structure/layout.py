@@ -32,6 +32,11 @@ class Layout:
     _starts: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     _lowered: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def root(self) -> str:
+        """Stands before the first message: the same words in two runs are two messages, so are their claims."""
+        return content_id({"project": self.project, "run": self.run})
+
     def add_message(self, placed: PlacedMessage) -> bool:
         """True when the message is new to the run."""
         if placed.id in self.placed:

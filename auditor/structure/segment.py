@@ -49,14 +49,14 @@ class _Cutter:
     def exchange(self, recorded: RecordedCall, join: Joined) -> None:
         """One proxied call: what is new among its inputs, the call, its outputs."""
         call, exchange = recorded.call, recorded.exchange
-        inputs = place(call.messages)
+        inputs = place(call.messages, self.layout.root)
         for placed in inputs:
             self._input(placed, exchange.times.started)
         if call.unparsed:
             self.layout.gaps.append(f"exchange {recorded.id[:12]} could not be read: {call.unparsed}")
         elif exchange.outcome != "complete":
             self.layout.gaps.append(f"exchange {recorded.id[:12]} ended as {exchange.outcome}")
-        last = inputs[-1].id if inputs else None
+        last = inputs[-1].id if inputs else self.layout.root
         outputs = [place((output,), last)[0] for output in call.outputs]
         model_call = ModelCall(
             id=content_id({"record": recorded.id, "index": 0}), record=recorded.id,
@@ -68,7 +68,7 @@ class _Cutter:
 
     def transcript(self, recorded: RecordedTranscript) -> None:
         """An imported run: every assistant message is taken as one call that saw all messages before it."""
-        placed = place(tuple(recorded.messages))
+        placed = place(tuple(recorded.messages), self.layout.root)
         for index, one in enumerate(placed):
             if one.message.role != "assistant":
                 self._input(one, None)

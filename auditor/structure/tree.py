@@ -86,7 +86,7 @@ def _read(text: str, at: str | None) -> Choice | None:
 
 def _mark_recorded(layout: Layout, choices: Sequence[Choice]) -> None:
     taken: set[str] = set()
-    event: str | None = None
+    event = layout.root
     for choice in choices:
         branches = [_branch(layout, text, taken) for text in choice.texts]
         scores = [
