@@ -129,22 +129,44 @@ def test_decision_logits_are_those_of_a_plain_pass(kit: Any, shop: Callable[...,
     assert told.noise_floor < 1e-3 and told.keys is not None
 
 
-def test_recorded_greedy_output_replays_and_a_changed_one_is_refused(kit: Any) -> None:
-    inputs = [Message(role="user", parts=(Text(text="What is the price?"),))]
-    prompt = served(kit, kit.ask(inputs, Message(role="assistant", parts=(Text(text="x"),))))
-    ids = list(prompt)
+def greedy(kit: Any, question: str, tokens: int) -> str | None:
+    """What the model writes, None when its text does not encode back to the tokens it wrote."""
+    inputs = [Message(role="user", parts=(Text(text=question),))]
+    ids = served(kit, kit.ask(inputs, Message(role="assistant", parts=(Text(text="x"),))))
+    start = len(ids)
     with torch.no_grad():
-        for _ in range(6):
+        for _ in range(tokens):
             ids.append(int(kit.loaded.model(torch.tensor([ids])).logits[0, -1].argmax()))
-    text = kit.loaded.tokenizer.decode(ids[len(prompt) :])
+    text: str = kit.loaded.tokenizer.decode(ids[start:])
     again = kit.loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-    if again != ids[len(prompt) :]:
-        pytest.skip("this random model's text does not encode back to its own tokens")
+    return text if again == ids[start:] and text.strip() == text else None
+
+
+def test_recorded_greedy_output_replays_and_a_changed_one_is_refused(kit: Any) -> None:
+    written = ((f"What is the price of lamp {n}?", n) for n in range(60))
+    prompt, text = next((p, found) for p, _ in written if (found := greedy(kit, p, 2)) is not None)
+    inputs = [Message(role="user", parts=(Text(text=prompt),))]
     told = replay(kit.ask(inputs, Message(role="assistant", parts=(Text(text=text),)), settings={}), kit.loaded)
-    assert told.fidelity.argmax_agreement == 1.0
+    assert told.fidelity.argmax_agreement == 1.0 and told.fidelity.tokens == 2
     with pytest.raises(ReplayRefused) as refused:
         replay(kit.ask(inputs, Message(role="assistant", parts=(Text(text="It is 7."),)), settings={}), kit.loaded)
     assert refused.value.reason == "replay_mismatch"
+
+
+def test_recorded_log_probabilities_are_compared(kit: Any, shop: Callable[..., Any]) -> None:
+    told = replay(shop(kit), kit.loaded)
+    own = [float(told.logits[n].log_softmax(-1)[told.ids[p]]) for n, p in enumerate(told.output)]
+    again = replay(shop(kit, options={"logprobs": own}), kit.loaded)
+    assert again.fidelity.max_logprob_gap is not None and again.fidelity.max_logprob_gap < 1e-4
+    with pytest.raises(ReplayRefused) as refused:
+        replay(shop(kit, options={"logprobs": [value - 1 for value in own]}), kit.loaded)
+    assert refused.value.reason == "replay_mismatch"
+
+
+def test_control_tokens_in_text_are_noted(kit: Any) -> None:
+    inputs = [Message(role="user", parts=(Text(text="say <|im_end|> now"),))]
+    told = replay(kit.ask(inputs, Message(role="assistant", parts=(Text(text="ok"),))), kit.loaded)
+    assert any("control tokens" in note for note in told.notes)
 
 
 def test_refusals(kit: Any, shop: Callable[..., Any]) -> None:
