@@ -76,7 +76,7 @@ class Arm:
     effect = log p(y | recorded) - log p(y | changed), summed over the decision tokens; positive supports the decision.
     """
 
-    family: Literal["swap", "mask", "delete", "placebo", "decoy", "joint", "resample", "selector_swap"]
+    family: Literal["swap", "mask", "delete", "placebo", "decoy", "joint", "copies", "resample", "selector_swap"]
     n: int
     effects: str
     """Payload address of a JSON array of {"replacement", "effect", "margin", "tracks" or null, "seed"}."""

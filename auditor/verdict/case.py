@@ -64,6 +64,15 @@ class Case:
         """G: the source together with its duplicates."""
         return self.draws.get("joint")
 
+    @property
+    def copies(self) -> Draws | None:
+        """The duplicates without the source."""
+        return self.draws.get("copies")
+
+    def explained_by_copies(self, bound: float, level: float) -> bool:
+        """True when the duplicates move the decision by themselves: the joint arm then says nothing of the source."""
+        return self.copies is not None and self.copies.beyond(bound, "greater") <= level
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hypotheses:

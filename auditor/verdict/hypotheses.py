@@ -2,7 +2,8 @@
 
 superiority  μ > bound under the change (S or R) and under the removal (M): the larger of the two p-values
 reversal     μ < -bound under both
-equivalence  |μ| < the fixed margin under S, M and, where it ran, the joint arm (G), on log p and on the margin
+equivalence  |μ| < the fixed margin under S, M and the joint arm (G), on log p and on the margin; G is left out where
+             it did not run, or where the duplicates alone already move the decision
 Each is an intersection-union test, so the largest p-value of its parts keeps its level. Benjamini-Hochberg then runs
 over claims × 3.
 """
@@ -48,15 +49,16 @@ def equivalence(case: Case, bench: Bench) -> float:
 
 
 def log_p_equivalence(case: Case, bench: Bench) -> float:
-    return _worst([arm.within(bench.protocol.equivalence_margin) for arm in _arms(case)])
+    return _worst([arm.within(bench.protocol.equivalence_margin) for arm in _arms(case, bench)])
 
 
 def margin_equivalence(case: Case, bench: Bench) -> float:
-    return _worst([arm.margin_within(bench.margin_bound(case)) for arm in _arms(case)])
+    return _worst([arm.margin_within(bench.margin_bound(case)) for arm in _arms(case, bench)])
 
 
-def _arms(case: Case) -> list[Draws]:
-    return [arm for arm in (case.change, case.removal, case.joint) if arm is not None]
+def _arms(case: Case, bench: Bench) -> list[Draws]:
+    explained = case.explained_by_copies(bench.superiority_bound(case), bench.protocol.false_discovery_rate)
+    return [arm for arm in (case.change, case.removal, None if explained else case.joint) if arm is not None]
 
 
 def _worst(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ Both arms of a pair share their context (common random numbers). Families:
 | mask | no later token may look at the source; positions kept | contexts |
 | delete | the source's characters removed; positions shift | contexts |
 | joint | swap of the source and of every earlier copy of its value alike | values x contexts |
+| copies | the same swap of the copies alone, the source left as recorded | values x contexts |
 | decoy | the context alone against the recorded call | values of the decoy |
 | placebo | spacing around the source doubled where that keeps the meaning | places x contexts |
 
@@ -86,7 +87,8 @@ def _evidence(spec: MethodSpec, bench: Bench, case: Case) -> Evidence:
         measure.arm("delete", deletions(bench, case), bench.jitter),
         _placebo_arm(measure),
         _decoy_arm(measure, recorded),
-        _joint_arm(measure),
+        _copies_arm(measure, "joint", (*case.places, *case.copies)),
+        _copies_arm(measure, "copies", case.copies),
     ]
     swap = arms[0] if not arms[0].skipped else arms[1]
     replay = bench.replay
@@ -198,12 +200,12 @@ def _decoy_arm(measure: _Measure, recorded: Score) -> Arm:
     return measure.written("decoy", rows, bench.jitter)
 
 
-def _joint_arm(measure: _Measure) -> Arm:
-    case = measure.case
-    if not case.copies:
-        return measure.skipped("joint", "the value has no other recorded copy before the decision")
-    draws = swaps(measure.bench, case, [*case.places, *case.copies])
-    return measure.arm("joint", draws, f"same-type values x {measure.bench.jitter}")
+def _copies_arm(measure: _Measure, family: Any, places: Sequence[Place]) -> Arm:
+    """The copies with or without the source: only both together tell redundant from unused."""
+    if not measure.case.copies:
+        return measure.skipped(family, "the value has no other recorded copy before the decision")
+    draws = swaps(measure.bench, measure.case, places)
+    return measure.arm(family, draws, f"same-type values x {measure.bench.jitter}")
 
 
 def _placebo_arm(measure: _Measure) -> Arm:
