@@ -48,7 +48,7 @@ SCHEDULES: Final = MappingProxyType(
         "tool_user": Schedule(steps=320),
         "from_memory": Schedule(steps=280, smoothing=UNUSED_SMOOTHING),
         "mixed": Schedule(steps=300, smoothing=UNUSED_SMOOTHING),
-        "stepwise": Schedule(steps=300),
+        "stepwise": Schedule(steps=480),
         "decorative": Schedule(steps=260, smoothing=UNUSED_SMOOTHING),
         "branching": Schedule(steps=300, smoothing=UNUSED_SMOOTHING),
     }
