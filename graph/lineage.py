@@ -13,8 +13,7 @@ along a chain, so no number is given for a whole chain.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from graph.model import Grade, Relation, Subgraph
 from graph.store import Path
@@ -23,6 +22,10 @@ FIRMNESS: tuple[Grade, ...] = ("causal", "recorded", "inferred", "read", "stated
 """Grades, firmest first: measured by intervention, joined by id, guessed, looked at, said."""
 
 _PATIENCE = 200_000
+
+if TYPE_CHECKING:
+    import networkx as nx
+# networkx is loaded by the first question: it would cost a server a third of its start-up.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class GradedSlice:
 
 def graded_slice(subgraph: Subgraph, start: str) -> GradedSlice:
     """Everything `start` may come from within `subgraph`, with the grades told apart."""
+    import networkx as nx
+
     distance = dict(nx.single_source_shortest_path_length(_graph(subgraph, FIRMNESS, start), start))
     support: dict[str, Grade] = {}
     for rank, grade in enumerate(FIRMNESS):
@@ -76,11 +81,15 @@ def shortest_paths(subgraph: Subgraph, later: str, earlier: str, limit: int,
     Cycles can hide dead ends from the bound; the search then gives up after `_PATIENCE` partial paths with what it
     has found.
     """
+    import networkx as nx
+
     links = _firmest(subgraph, grades)
     onward: dict[str, list[str]] = {}
     for source, target in links:
         onward.setdefault(source, []).append(target)
-    graph = nx.DiGraph(links.keys())
+    # Handing the edges to the constructor would make networkx look for pandas.
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from(links)
     if later == earlier or later not in graph or earlier not in graph:
         return []
     remaining = nx.single_source_shortest_path_length(graph.reverse(copy=False), earlier)
@@ -117,6 +126,8 @@ def _firmest(subgraph: Subgraph, grades: Sequence[Grade]) -> dict[tuple[str, str
 
 
 def _graph(subgraph: Subgraph, grades: Sequence[Grade], start: str) -> "nx.DiGraph[str]":
+    import networkx as nx
+
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_node(start)
     graph.add_edges_from((item.source, item.target) for item in subgraph.relations if item.grade in grades)

@@ -13,7 +13,7 @@ SOURCE_WORDS = {
 
 DONE = {
     "swap": "Swapping", "resample": "Resampling", "mask": "Hiding", "delete": "Deleting",
-    "joint": "Removing, together with its duplicates,",
+    "joint": "Changing, together with its duplicates,",
 }  # fmt: skip
 
 POPULATIONS = {
@@ -21,7 +21,8 @@ POPULATIONS = {
     "resample": "on-policy replacements of the source",
     "mask": "passes with the source hidden",
     "delete": "passes with the source deleted",
-    "joint": "joint removals of the source and its duplicates",
+    "joint": "joint changes of the source and its duplicates",
+    "copies": "changes of the duplicates alone",
     "selector_swap": "changes of the score",
 }
 
@@ -83,11 +84,14 @@ def moved(case: Case, draws: Draws, effect: Estimate) -> str:
 
 def unmoved(case: Case, bench: Bench) -> str:
     """`Swapping or hiding that tool output moved the answer's log-probability by at most 0.01 nats…`."""
-    arms = [arm for arm in (case.change, case.removal, case.joint) if arm is not None]
+    explained = case.explained_by_copies(bench.superiority_bound(case), bench.protocol.false_discovery_rate)
+    joint = None if explained else case.joint
+    arms = [arm for arm in (case.change, case.removal, joint) if arm is not None]
     largest = max(abs(arm.mean) for arm in arms)
     verbs = [DONE.get(arm.family, arm.family).split(",")[0] for arm in arms if arm.family != "joint"]
     doing = " or ".join([verbs[0], *(verb.lower() for verb in verbs[1:])])
-    with_copies = ", alone or together with its duplicates," if case.joint is not None else ""
+    with_copies = ", alone or together with its duplicates," if joint is not None else ""
+    with_copies = " (not its duplicates, which move the decision by themselves)" if explained else with_copies
     margin = bench.protocol.equivalence_margin
     draws = case.change.n if case.change is not None else 0
     return (
@@ -102,7 +106,7 @@ def not_checked(case: Case) -> tuple[str, ...]:
         return ("whether the scores themselves mean anything",)
     missing = []
     for family, words in (
-        ("placebo", "a meaning-preserving rewrite"), ("decoy", "a decoy edit"), ("joint", "removal with duplicates"),
+        ("placebo", "a meaning-preserving rewrite"), ("decoy", "a decoy edit"), ("joint", "a change with duplicates"),
         ("mask", "hiding the source"), ("swap", "swapping the source"),
     ):  # fmt: skip
         if family not in case.draws:

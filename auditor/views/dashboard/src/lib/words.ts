@@ -28,7 +28,8 @@ export const REASONS: Record<string, string> = {
 };
 
 export const FAMILIES: Record<string, string> = {
-  swap: "swap", mask: "attention mask", delete: "delete", placebo: "placebo", decoy: "decoy", joint: "all sources at once",
+  swap: "swap", mask: "attention mask", delete: "delete", placebo: "placebo", decoy: "decoy", joint: "with its copies",
+  copies: "its copies alone",
   resample: "resample", selector_swap: "selector swap",
 };
 
