@@ -52,7 +52,10 @@ def test_answers_are_right_and_labels_as_planted(spoken: tuple[str, Any, Any, li
         if one.effect_nats is None:
             continue
         assert one.hidden_nats is not None and one.deleted_nats is not None and one.margin is not None
-        if one.truth == "used":
+        if (family, one.source) == ("stepwise", "prompt"):
+            # The operand has four values: with it hidden or deleted the model may still guess right.
+            assert one.effect_nats >= 2, one
+        elif one.truth == "used":
             assert min(one.effect_nats, one.hidden_nats, one.deleted_nats) >= 2, one
         else:
             assert one.margin_nats is not None and one.largest_nats is not None
