@@ -149,7 +149,7 @@ def _swapped(
     prefix = network.model(input_ids=ids[None, : value.start], use_cache=True).past_key_values
     first = decision.start - 1 - value.start
     logits = []
-    for some in rows.split(CHUNK):
+    for some in torch.split(rows, CHUNK):
         cache = copy.deepcopy(prefix)
         cache.batch_repeat_interleave(len(some))
         suffix = torch.cat([some, ids[value.stop : -1].expand(len(some), -1)], dim=1)
