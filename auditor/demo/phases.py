@@ -28,7 +28,7 @@ from auditor.ledger.verify import verify
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "agents" / "planted" / "weights"
 FIXTURE = ROOT / "agents" / "fixtures" / "tau_bench_airline_1.json"
-CORPUS_LIMIT = 600
+CORPUS_LIMIT = 300
 """Documents of a family's training corpus that the influence index covers; all that state a fact are among them."""
 
 
@@ -103,7 +103,7 @@ def prepare(demo: Demo, screen: Screen) -> None:
                               str(CORPUS_LIMIT)], "writing the corpus", phase.tick)  # fmt: skip
                 part.rename(corpus)
             entries.append(
-                f'[[model]]\nname = "*/{family}"\nweights = "{_relative(WEIGHTS / family, demo.folder)}"\n'
+                f'[[model]]\nname = "{family}"\nweights = "{_relative(WEIGHTS / family, demo.folder)}"\n'
                 f'training_corpus = "{_relative(corpus, demo.folder)}"\n'
             )
         demo.models.write_text("\n".join(entries))
@@ -120,7 +120,7 @@ def run_agents(demo: Demo, screen: Screen) -> tuple[dict[str, tuple[str, str]], 
     failed = 0
     command = [
         sys.executable, "-m", "agents", "--base-url", f"{demo.address}/v1", "--otlp", f"{demo.address}/v1/traces",
-        "--model", str(WEIGHTS / "{family}"), "--families", ",".join(demo.families),
+        "--model", "{family}", "--families", ",".join(demo.families),
         "--per-family", str(demo.per_family), "--seed", str(demo.seed),
     ]  # fmt: skip
     with screen.phase("agents", "agents at work", total) as phase:
@@ -155,7 +155,7 @@ def audit(demo: Demo, screen: Screen, runs: int) -> None:
         waiting = set(names)
         while waiting:
             for name in sorted(waiting):
-                jobs = client.get(f"/api/v1/runs/{name}/jobs").raise_for_status().json()["items"]
+                jobs = client.get(f"/api/v1/runs/{name}/jobs").raise_for_status().json()["jobs"]
                 states = {job["state"] for job in jobs}
                 if states <= {"done", "failed", "cancelled"}:
                     waiting.discard(name)
@@ -240,10 +240,11 @@ def _upstream(demo: Demo, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     (home / "hub").mkdir(parents=True, exist_ok=True)
     command = [
         str(Path(sys.executable).with_name("transformers")), "serve", "--host", "127.0.0.1", "--port", str(port),
-        "--device", "cpu", "--dtype", "float32", "--default-seed", "0",
+        "--device", "cpu", "--default-seed", "0", "--model-timeout", "-1",
     ]  # fmt: skip
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home.resolve()), "OMP_NUM_THREADS": "1"}
-    with running("transformers serve", command, demo.folder / "upstream.log", environment) as child:
+    # Started beside the weights, so that a family's name is the name of its model.
+    with running("transformers serve", command, demo.folder / "upstream.log", environment, cwd=WEIGHTS) as child:
         yield child
 
 

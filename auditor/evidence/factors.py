@@ -99,10 +99,12 @@ def _low_rank(b: Tensor, a: Tensor, rank: int, seed: int) -> tuple[Tensor, Tenso
     small = (basis.transpose(1, 2) @ b.transpose(1, 2)) @ a  # [N, c, i]
     values, vectors = torch.linalg.eigh(small @ small.transpose(1, 2))
     values, vectors = values[:, -rank:].clamp(min=0), vectors[:, :, -rank:]
-    size = values.sqrt().sqrt()[:, :, None]
+    # A gradient of lower rank leaves eigenvalues of rounding noise: dividing by them would overflow half precision.
+    kept = (values > 1e-10 * values[:, -1:])[:, :, None]
+    size = torch.where(kept, values.sqrt().sqrt()[:, :, None], torch.ones_like(values)[:, :, None])
     right = vectors.transpose(1, 2) @ small
     lefts = (basis @ vectors).transpose(1, 2)
-    factors = lefts * size, right / size.clamp(min=1e-20)
+    factors = lefts * size * kept, right / size * kept
     short = rank - lefts.shape[1]
     return tuple(torch.nn.functional.pad(x, (0, 0, 0, short)) for x in factors) if short > 0 else factors  # type: ignore[return-value]
 

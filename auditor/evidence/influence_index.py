@@ -26,7 +26,7 @@ from auditor.evidence.factors import Factors, compress, dense, inner, joined, pi
 from auditor.evidence.gradients import WIDEST, Coverage, Rows, Tap, cover, gradient_rows, log_likelihood, pad
 from auditor.evidence.training_corpus import TrainingDocument
 
-VERSION = "kfac-factors-1"
+VERSION = "kfac-factors-2"
 FACTORS, DOCUMENTS, CARD = "factors.safetensors", "documents.jsonl", "index.json"
 Report = Callable[[int, int], None]
 

@@ -32,7 +32,7 @@ SPECS["gradient_input"] = MethodSpec(
 )  # fmt: skip
 SPECS["integrated_gradients"] = MethodSpec(
     name="integrated_gradients", version=1, kind="attribution", title="Integrated gradients from the mean embedding",
-    needs=frozenset({"weights", "gradients"}), unit="nats", cost="16 to 240 (F + B) for each target",
+    needs=frozenset({"weights", "gradients"}), unit="nats", cost="16 to 256 (F + B) for each target",
     reference="arXiv 1703.01365", blind_spots="depends on the baseline; the path leaves the data",
     note="ranks candidates, decides nothing",
 )  # fmt: skip

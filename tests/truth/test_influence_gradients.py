@@ -182,6 +182,16 @@ def test_factors_survive_half_precision_when_one_side_is_tiny() -> None:
     assert float(product[0].norm()) == pytest.approx(1.0, abs=1e-2)
 
 
+def test_gradients_of_low_rank_leave_no_rounding_noise_behind() -> None:
+    torch.manual_seed(0)
+    a, b = torch.zeros(3, 40, 64), torch.zeros(3, 40, 32)
+    a[:, :2], b[:, :2] = torch.randn(3, 2, 64), 1e3 * torch.randn(3, 2, 32)
+    found = compress(Rows(a={"x": a}, b={"x": b}), 8, seed=0)
+    whole = found.left["x"].float().transpose(1, 2) @ found.right["x"].float() * found.norms[:, None, None].float()
+    expected = b.transpose(1, 2) @ a
+    assert float((whole - expected).norm() / expected.norm()) < 2e-3
+
+
 def test_an_index_built_twice_is_the_same_and_survives_the_disk(model: Any, tmp_path: Any) -> None:
     from auditor.evidence.influence_index import load
 
