@@ -337,7 +337,8 @@ def demo(
         folder=folder, port=port, seed=seed, per_family=per_family, families=chosen, neo4j=neo4j, exit=exit_,
         json=json_file,
     )  # fmt: skip
-    sys.exit(run_demo(wanted, Console()))
+    width = None if sys.stdout.isatty() else 160  # a log file has no width of its own
+    sys.exit(run_demo(wanted, Console(width=width)))
 
 
 def _run_and_step(library: Any, target: str) -> tuple[str, str]:

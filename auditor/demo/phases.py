@@ -71,7 +71,8 @@ def run_demo(demo: Demo, console: Console) -> int:
         upstream_port = free_port()
         upstream = stack.enter_context(_upstream(demo, upstream_port))
         truth = stack.enter_context(_truth(demo))
-        prepare(demo, screen)
+        write_models(demo, screen)
+        preparing = stack.enter_context(_preparing(demo))
         environment |= {"AUDITOR_UPSTREAMS": f"openai=http://127.0.0.1:{upstream_port}"}
         server = stack.enter_context(_server(demo, environment))
         with screen.phase("serve", "starting server and upstream") as phase:
@@ -80,6 +81,7 @@ def run_demo(demo: Demo, console: Console) -> int:
                      "transformers serve", 180, phase.tick)  # fmt: skip
         families, failed = run_agents(demo, screen)
         import_fixture(demo, screen, environment)
+        wait_until_prepared(demo, preparing, screen)
         audit(demo, screen, len(families) + 1)
         labels = read_truth(demo, truth, screen)
         report = compare(demo, screen, labels, families, started)
@@ -91,12 +93,12 @@ def run_demo(demo: Demo, console: Console) -> int:
     return 1 if failed or report.summary["wrong"] else 0
 
 
-def prepare(demo: Demo, screen: Screen) -> None:
-    """Write the models file and the corpora, then build dictionaries and influence indexes that are not cached."""
-    with screen.phase("prepare", "dictionaries and influence indexes", len(demo.families)) as phase:
+def write_models(demo: Demo, screen: Screen) -> None:
+    """The models file and, where they are not cached, the training corpora it names."""
+    with screen.phase("models", "planted models and their corpora", len(demo.families)) as phase:
         entries = []
         for family in demo.families:
-            corpus = demo.folder / "cache" / "corpus" / f"{family}-{_recipe(family)}.jsonl"
+            corpus = demo.folder / "cache" / "corpus" / f"{family}-{_recipe(family)}-{CORPUS_LIMIT}.jsonl"
             if not corpus.is_file():
                 part = corpus.with_suffix(".part")
                 _run_quietly([sys.executable, "-m", "agents.planted", "corpus", family, str(part), "--limit",
@@ -106,11 +108,23 @@ def prepare(demo: Demo, screen: Screen) -> None:
                 f'[[model]]\nname = "{family}"\nweights = "{_relative(WEIGHTS / family, demo.folder)}"\n'
                 f'training_corpus = "{_relative(corpus, demo.folder)}"\n'
             )
+            phase.advance(family)
         demo.models.write_text("\n".join(entries))
-        command = [sys.executable, "-m", "auditor", "prepare", "--models", str(demo.models), "--cache",
-                   str(demo.folder / "cache"), "--json"]  # fmt: skip
-        for count, line in enumerate(_lines(command, demo.folder / "prepare.log", "preparing", phase.tick), 1):
-            phase.update(count, len(demo.families), json.loads(line).get("name", ""))
+
+
+def wait_until_prepared(demo: Demo, preparing: "subprocess.Popen[bytes]", screen: Screen) -> None:
+    """Dictionaries and influence indexes are built beside the agents' work; audits need all of them."""
+    log = demo.folder / "prepare.log"
+    with screen.phase("prepare", "dictionaries and influence indexes", len(demo.families)) as phase:
+        while True:
+            ended = preparing.poll() is not None
+            done = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("{")]
+            phase.update(len(done), len(demo.families), json.loads(done[-1])["name"] if done else "")
+            if ended:
+                break
+            time.sleep(0.25)
+        if preparing.returncode != 0:
+            raise Unavailable(None, f"preparing the models failed: {tail(log)}", f"read {log}")
 
 
 def run_agents(demo: Demo, screen: Screen) -> tuple[dict[str, tuple[str, str]], int]:
@@ -231,6 +245,14 @@ def _graph(demo: Demo, screen: Screen) -> Iterator[dict[str, str]]:
                 phase.tick()
                 time.sleep(0.2)
         yield {"AUDITOR_GRAPH": f"bolt://127.0.0.1:{port}", "AUDITOR_NEO4J_PASSWORD": password}
+
+
+@contextmanager
+def _preparing(demo: Demo) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "auditor", "prepare", "--models", str(demo.models), "--cache",
+               str(demo.folder / "cache"), "--json"]  # fmt: skip
+    with running("auditor prepare", command, demo.folder / "prepare.log", {"OMP_NUM_THREADS": "1"}) as child:
+        yield child
 
 
 @contextmanager

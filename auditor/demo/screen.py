@@ -41,6 +41,7 @@ class Screen:
             yield phase
         finally:
             self.seconds[name] = round(time.monotonic() - started, 2)
+            self._progress.update(task, total=phase.total_or(1), completed=phase.total_or(1))
             self._progress.stop_task(task)
             if not self.console.is_terminal:
                 self.console.print(f"{title}: {self.seconds[name]:.1f} s", highlight=False)
@@ -60,10 +61,15 @@ class Phase:
         self._task = task
         self._title = title
         self._done = 0
+        self._total: int | None = None
+
+    def total_or(self, otherwise: int) -> int:
+        return self._total or otherwise
 
     def update(self, done: int | None = None, total: int | None = None, note: str = "") -> None:
         if done is not None:
             self._done = done
+        self._total = total or self._total
         self._progress.update(self._task, completed=self._done, total=total, note=note)  # type: ignore[arg-type]
         self._screen.plain(f"  {self._title} {self._done}{'' if total is None else f'/{total}'} {note}".rstrip())
 

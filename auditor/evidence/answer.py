@@ -49,7 +49,8 @@ def _asked(question: Question, method: Method, told: Any, refusal: ReplayRefused
         except ReplayRefused as no:  # a method may find that the whole call is not for it
             refusal = no
     assert refusal is not None
-    return [refused(question, claim, method.spec, refusal) for claim in question.claims]
+    targets = (None,) if method.spec.per_call else question.claims
+    return [refused(question, target, method.spec, refusal) for target in targets]
 
 
 def _loaded(question: Question, cache: Cache, device: str) -> Loaded:

@@ -6,14 +6,24 @@ from auditor.evidence.protocol import MethodSpec, Question
 from auditor.evidence.refusal import ReplayRefused
 from auditor.records.canonical import seed_of
 from auditor.records.evidence import Evidence
+from auditor.records.messages import Span, part_text
 from auditor.records.structure import Claim
 
 
-def refused(question: Question, claim: Claim, spec: MethodSpec, refusal: ReplayRefused) -> Evidence:
-    """Evidence that says why a method found nothing about a claim."""
+def whole_output(question: Question) -> Span:
+    """The first output part of the call, where a method speaks about the call and not about a claim."""
+    output = next(iter(question.call.outputs), "")
+    message = question.messages.get(output)
+    size = len(part_text(message.parts[0]).encode()) if message is not None and message.parts else 0
+    return Span(message=output, part=0, start=0, end=size)
+
+
+def refused(question: Question, claim: Claim | None, spec: MethodSpec, refusal: ReplayRefused) -> Evidence:
+    """Evidence that says why a method found nothing about a claim, or about the whole call."""
     return Evidence(
-        run=question.structure.run, claim=claim.id, call=question.call.id, kind=spec.kind, method=spec.id,
-        target=claim.target, target_tokens=None, seed=str(seed_of(question.seed_key, 0)),
+        run=question.structure.run, claim=None if claim is None else claim.id, call=question.call.id, kind=spec.kind,
+        method=spec.id, target=whole_output(question) if claim is None else claim.target, target_tokens=None,
+        seed=str(seed_of(question.seed_key, 0)),
         reason=refusal.reason, detail=refusal.detail, note=spec.note,
     )  # fmt: skip
 

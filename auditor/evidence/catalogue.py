@@ -8,6 +8,7 @@ from auditor.evidence.protocol import Method, MethodSpec
 
 METHODS: dict[str, str] = {
     "record_checks": "auditor.evidence.methods.record_checks:RecordChecks",
+    "fidelity": "auditor.evidence.methods.fidelity:ReplayFidelity",
     "selector": "auditor.evidence.methods.selector:Selector",
     "ablation": "auditor.evidence.methods.ablation:Ablation",
     "gradient_input": "auditor.evidence.methods.gradient_input:GradientInput",

@@ -167,6 +167,12 @@ def swaps(bench: Bench, case: Case, places: Sequence[Place]) -> list[Draw]:
     return aligned(draws)
 
 
+def is_copy(bench: Bench, case: Case) -> bool:
+    """Whether the decision stands in the source or the source in the decision, so that a new value can be copied."""
+    decided, source = bench.replay.text[slice(*case.decision.characters)].strip(), case.places[0].text.strip()
+    return bool(decided and source) and (decided in source or source in decided)
+
+
 def aligned(draws: list[Draw]) -> list[Draw]:
     """Let all draws begin at the earliest first difference, so that they share batches."""
     start = min((draw.variant.start for draw in draws), default=0)

@@ -28,6 +28,8 @@ class MethodSpec:
     blind_spots: str
     note: str = ""
     """Shown beside every number, e.g. `read, not relied on`."""
+    per_call: bool = False
+    """True when it speaks about a call as a whole: one Evidence without a claim, also for calls without claims."""
 
     @property
     def id(self) -> str:

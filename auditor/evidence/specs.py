@@ -11,6 +11,12 @@ SPECS["record_checks"] = MethodSpec(
     blind_spots="a value that agrees proves nothing about use: agreement is where the question starts",
     note="decides on its own, exactly, and only against a claim",
 )  # fmt: skip
+SPECS["fidelity"] = MethodSpec(
+    name="fidelity", version=1, kind="record", title="Does the replay reproduce the recorded call",
+    needs=frozenset({"weights"}), unit="share", cost="2 F", per_call=True,
+    reference="teacher forcing of the recorded output",
+    blind_spots="agreement of first choices does not show that sampling settings were the same",
+)  # fmt: skip
 SPECS["selector"] = MethodSpec(
     name="selector", version=1, kind="intervention", title="Selector run again with other scores",
     needs=frozenset({"record"}), unit="probability", cost="no model; every order of the scores up to 7 branches",

@@ -1,7 +1,7 @@
 """What has to be done to audit a run: pure, so that the same question always gives the same jobs.
 
     prepare (once per model digest, only where a method needs a dictionary or an influence index)
-       └── evidence (one per model call that has claims)
+       └── evidence (one per model call that has claims, or whose replay can be checked)
               └── judge (one per run; waits for all the others)
 
 A job's id is its content key: the hash of everything its answer depends on (claims, method versions, model digest,
@@ -64,23 +64,25 @@ def plan(
     `structure_id` is the id of the structure record; `options` is the audit's budget (`replicates`, `max_seconds`,
     `device`, `memory`…), JSON. Claims whose call is not in the structure get no evidence job: the judge says so.
     """
-    names = [spec.name for spec in methods]
+    about_calls = [spec for spec in methods if spec.per_call]
     preparations: dict[str, JobSpec] = {}
     answers: list[JobSpec] = []
     for call in structure.calls:
         asked = sorted(claim.id for claim in claims if claim.call == call.id)
-        if not asked:
-            continue
         entry = models.match(call.model)
-        needed = _prepare(entry, methods, options, project) if entry is not None else None
+        chosen = list(methods) if asked else about_calls if entry is not None else []
+        if not chosen:
+            continue
+        needed = _prepare(entry, chosen, options, project) if entry is not None else None
         if needed is not None:
             preparations[needed.id] = needed
         payload = {
-            "run": structure.run, "structure": structure_id, "call": call.id, "claims": asked, "methods": names,
+            "run": structure.run, "structure": structure_id, "call": call.id, "claims": asked,
+            "methods": [spec.name for spec in chosen],
             "options": dict(options),
         }  # fmt: skip
         answers.append(JobSpec(
-            id=_evidence_key(structure, call, asked, methods, entry, options),
+            id=_evidence_key(structure, call, asked, chosen, entry, options),
             kind="evidence", run=structure.run, payload=payload, requires=_requires(entry, options), project=project,
             depends=(needed.id,) if needed is not None else (),
         ))  # fmt: skip

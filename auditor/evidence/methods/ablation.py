@@ -15,8 +15,8 @@ Both arms of a pair share their context (common random numbers). Families:
 | decoy | the context alone against the recorded call | values of the decoy |
 | placebo | spacing around the source doubled where that keeps the meaning | places x contexts |
 
-tracks: of the draws whose value implies another decision y' (a copy, or a recorded derivation computed again), the
-share with log p(y' | changed) > log p(y | changed).
+tracks: of the draws whose value implies another decision y' by copying, the share with log p(y' | changed) >
+log p(y | changed). Where y' follows by recorded arithmetic instead, the same share is told apart as `computed`.
 
 Reference: controlled direct effect by teacher forcing; masking as in ContextCite/AttriBoT style ablation
 (arXiv 2409.00729, 2411.15102); attention knockout (arXiv 2304.14767). Blind spots: output tokens after the source
@@ -27,11 +27,22 @@ is in the prompt and they repeat it (`joint` covers recorded copies); deletion a
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from auditor.evidence.answering import about, refused
-from auditor.evidence.interventions import Bench, Case, Draw, bench_of, case_of, changed, deletions, distinct, swaps
+from auditor.evidence.interventions import (
+    Bench,
+    Case,
+    Draw,
+    bench_of,
+    case_of,
+    changed,
+    deletions,
+    distinct,
+    is_copy,
+    swaps,
+)
 from auditor.evidence.masking import no_masks
 from auditor.evidence.measures import mean_estimate, share_estimate
 from auditor.evidence.protocol import MethodSpec, Question
@@ -97,8 +108,8 @@ def _evidence(spec: MethodSpec, bench: Bench, case: Case) -> Evidence:
         Estimate(name="baseline_margin", value=recorded.margin, unit="nats"),
         *(_named(arm.mean, f"{arm.family}_effect") for arm in arms if arm.mean.value is not None),
     ]  # fmt: skip
-    if arms[0].tracks is not None:
-        estimates.append(arms[0].tracks)
+    estimates += [arms[0].tracks] if arms[0].tracks is not None else []
+    estimates += [measure.computed] if measure.computed is not None else []
     return about(
         replay, case.claim, spec, case.decision,
         sources=tuple(
@@ -127,6 +138,15 @@ class _Measure:
     bench: Bench
     case: Case
     contexts: Sequence[Score]
+    notes: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def computed(self) -> Estimate | None:
+        """Share of swaps after which the decision became what the recorded arithmetic gives for the new value.
+
+        It tests the model's arithmetic as well as its use of the source, so no rule asks for it.
+        """
+        return self.notes.get("computed")
 
     @property
     def floor(self) -> float:
@@ -145,15 +165,20 @@ class _Measure:
         return self.written(family, rows, population)
 
     def row(self, replicate: int, replacement: str, base: Score, score: Score) -> dict[str, object]:
+        followed = None if score.follow is None else score.follow > score.log_prob
+        copied = is_copy(self.bench, self.case)
         return {
             "replacement": replacement, "effect": base.log_prob - score.log_prob, "margin": base.margin - score.margin,
-            "tracks": None if score.follow is None else score.follow > score.log_prob,
+            "tracks": followed if copied else None, "computed": None if copied else followed,
             "seed": str(self.bench.seeds[replicate]),
         }  # fmt: skip
 
     def written(self, family: Any, rows: list[dict[str, Any]], population: str) -> Arm:
         """Keep the replicates and state their mean."""
         tracked = [row["tracks"] for row in rows if row["tracks"] is not None]
+        computed = [row["computed"] for row in rows if row["computed"] is not None]
+        if family == "swap" and computed:
+            self.notes["computed"] = share_estimate("computed", sum(computed), len(computed), population)
         return Arm(
             family=family, n=len(rows), effects=self.bench.replay.question.keep(canonical_bytes(rows)),
             mean=mean_estimate("effect", [row["effect"] for row in rows], "nats", self.floor, population),
