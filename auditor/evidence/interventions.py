@@ -14,7 +14,7 @@ from auditor.evidence.refusal import ReplayRefused
 from auditor.evidence.replay import Decision, Replay
 from auditor.evidence.scoring import Score, Scorer, Variant
 from auditor.evidence.sources import Edit, Place, Vocabulary, apply, copies_of, locate, moved, swapped
-from auditor.evidence.targets import implied, text_of
+from auditor.evidence.targets import implied, standing, text_of
 from auditor.records.canonical import seed_of
 from auditor.records.structure import Claim
 
@@ -170,7 +170,7 @@ def swaps(bench: Bench, case: Case, places: Sequence[Place]) -> list[Draw]:
 def is_copy(bench: Bench, case: Case) -> bool:
     """Whether the decision stands in the source or the source in the decision, so that a new value can be copied."""
     decided, source = bench.replay.text[slice(*case.decision.characters)].strip(), case.places[0].text.strip()
-    return bool(decided and source) and (decided in source or source in decided)
+    return standing(source, decided) is not None or standing(decided, source) is not None
 
 
 def aligned(draws: list[Draw]) -> list[Draw]:

@@ -5,6 +5,7 @@ say which. `implied` redoes that step with another value, so that a swap can ask
 """
 
 import operator
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 
@@ -21,6 +22,17 @@ def same_place(a: Span, b: Span) -> bool:
     return a.message == b.message and a.part == b.part and a.start < b.end and b.start < a.end
 
 
+def standing(piece: str, text: str) -> tuple[int, int] | None:
+    """Where `piece` stands in `text` as a whole value: "2" does not stand in "25", nor "lamp" in "lamps"."""
+    if not piece.strip():
+        return None
+    same = {True: r"\d", False: r"[^\W\d_]"}
+    before = f"(?<!{same[piece[0].isdigit()]})" if piece[0].isalnum() else ""
+    after = f"(?!{same[piece[-1].isdigit()]})" if piece[-1].isalnum() else ""
+    found = re.search(before + re.escape(piece) + after, text)
+    return found.span() if found else None
+
+
 def implied(
     source: str, replacement: str, decision: str, source_span: Span, target: Span,
     structure: Structure, texts: Callable[[Span], str],
@@ -29,11 +41,12 @@ def implied(
 
     First choice is a copy (the source's text stands in the decision); else a recorded derivation is computed again.
     """
-    if source.strip() and source in decision:
-        return decision.replace(source, replacement)
-    if decision.strip() and decision in source:
-        at = source.index(decision)
-        return replacement[at : at + len(decision)] if len(replacement) == len(source) else None
+    within = standing(source, decision)
+    if within is not None:
+        return decision[: within[0]] + replacement + decision[within[1] :]
+    around = standing(decision, source)
+    if around is not None:
+        return replacement[around[0] : around[1]] if len(replacement) == len(source) else None
     for link in structure.links:
         if same_place(link.later, target) and link.rule != "copy":
             found = _derived(link, source, replacement, decision, source_span, texts)

@@ -14,7 +14,7 @@ from auditor.evidence.methods.ablation import Ablation
 from auditor.evidence.refusal import ReplayRefused
 from auditor.evidence.replay import replay
 from auditor.evidence.sources import Edit, Vocabulary, apply, locate, moved, other_digits, swapped
-from auditor.evidence.targets import implied
+from auditor.evidence.targets import implied, standing
 from auditor.records.messages import Message, Span, Text
 from auditor.records.structure import Structure, ValueLink
 
@@ -139,3 +139,11 @@ def test_copies_change_together_in_the_joint_arm(kit: Any) -> None:
     rows = kit.arm(joint.effects)
     assert [row["replacement"] for row in rows] == [row["replacement"] for row in swaps]  # common draws
     assert [row["effect"] for row in rows] != [row["effect"] for row in swaps]
+
+
+def test_a_value_stands_only_whole() -> None:
+    assert standing("2", "25") is None
+    assert standing("lamp", "lamps") is None
+    assert standing("42", "$42.00") == (1, 3)
+    assert standing("42", "x42y") == (1, 3)
+    assert standing("", "x") is None
