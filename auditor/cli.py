@@ -313,7 +313,7 @@ def rebuild(settings: Settings, as_json: bool) -> None:
 @cli.command()
 @click.option("--port", type=int, default=8787, show_default=True, help="Port of the demo's server.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws other items and values.")
-@click.option("--per-family", type=int, default=14, show_default=True, help="Tasks per planted family.")
+@click.option("--per-family", type=int, default=11, show_default=True, help="Tasks per planted family.")
 @click.option("--families", help="Comma-separated families.  [default: all]")
 @click.option("--neo4j", is_flag=True, help="Keep the graph in a real Neo4j (needs java and mvn).")
 @click.option("--exit", "exit_", is_flag=True, help="Stop by itself after the table.")

@@ -71,11 +71,13 @@ def truth(families: str, seed: int, per_family: int, out: Path) -> None:
     from agents.planted.truth import label  # torch is loaded only by the verbs that need it
 
     torch.set_num_threads(1)
-    with out.open("w", encoding="utf-8") as lines:
+    part = out.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as lines:
         for name in families.split(","):
             for one in label(name, FAMILIES[name].draw(seed, per_family)):
                 lines.write(json.dumps(asdict(one)) + "\n")
             click.echo(f"{name}: labelled")
+    part.rename(out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The demo, phase by phase: prepare, serve, run agents, import, audit, compare with the truth."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -40,7 +41,7 @@ class Demo:
     """Everything the demo writes."""
     port: int = 8787
     seed: int = 0
-    per_family: int = 14
+    per_family: int = 11
     families: tuple[str, ...] = tuple(FAMILIES)
     neo4j: bool = False
     exit: bool = False
@@ -189,7 +190,7 @@ def read_truth(demo: Demo, truth: "subprocess.Popen[bytes]", screen: Screen) -> 
         if truth.returncode != 0:
             log = demo.folder / "truth.log"
             raise Unavailable(None, f"the truth tables failed: {tail(log)}", f"read {log}")
-        return [json.loads(line) for line in (demo.folder / "truth.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in _truth_file(demo).read_text().splitlines()]
 
 
 def compare(
@@ -281,11 +282,24 @@ def _server(demo: Demo, environment: dict[str, str]) -> Iterator["subprocess.Pop
         yield child
 
 
+def _truth_file(demo: Demo) -> Path:
+    """Where these labels are kept: named by everything they depend on, so that the same tables are not run twice."""
+    planted = ROOT / "agents" / "planted"
+    parts = [WEIGHTS / family / "recipe.json" for family in demo.families]
+    parts += sorted(planted.glob("*.py"))
+    key = hashlib.sha256(f"{demo.seed} {demo.per_family} {demo.families}".encode())
+    for part in parts:
+        key.update(part.read_bytes())
+    return demo.folder / "cache" / f"truth-{key.hexdigest()[:16]}.jsonl"
+
+
 @contextmanager
 def _truth(demo: Demo) -> Iterator["subprocess.Popen[bytes]"]:
+    file = _truth_file(demo)
     command = [sys.executable, "-m", "agents.planted", "truth", "--families", ",".join(demo.families), "--seed",
-               str(demo.seed), "--per-family", str(demo.per_family), "--out",
-               str(demo.folder / "truth.jsonl")]  # fmt: skip
+               str(demo.seed), "--per-family", str(demo.per_family), "--out", str(file)]  # fmt: skip
+    if file.is_file():
+        command = [sys.executable, "-c", ""]
     with running("the truth tables", command, demo.folder / "truth.log", {"OMP_NUM_THREADS": "1"}) as child:
         yield child
 
