@@ -348,7 +348,11 @@ def _run_and_step(library: Any, target: str) -> tuple[str, str]:
     try:
         structure = library.structure(target)
     except NotFound:
-        structure, step = library.step(target)
+        try:
+            structure, step = library.step(target)
+        except NotFound as fault:
+            fix = "list the runs with: auditor show"
+            raise NotFound("target", f"no run and no step is called {target!r}", fix) from fault
         return structure.run, step.id
     outcome = outcome_of(structure)
     if outcome is None:

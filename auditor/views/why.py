@@ -132,12 +132,19 @@ def _chain(
 ) -> list[forms.Sentence]:
     """The firmest chain back to the first step of the run that is connected.
 
-    Relations that say only "it was in the request" are tried last: every call has read all that came before it.
+    Relations that say only "it was in the request" are tried last: every call has read all that came before it. What
+    attribution merely ranks is left out: it would lead straight to any early token.
     """
     steps = [name for name in distance if nodes[name].attrs.get("kind") in _STEP_KINDS]
     first = sorted(steps, key=lambda name: (_order(nodes[name]), -distance[name], name))[:_CANDIDATES]
     moving = _moving(slice_)
-    kept = tuple(item for item in moving.relations if item.attrs.get("rule") not in _MERE_CONTEXT)
+    tested = tuple(item for item in moving.relations if item.attrs.get("score") is None)
+    moving = Subgraph(nodes=slice_.nodes, relations=tested, truncated=slice_.truncated)
+    kept = tuple(
+        item
+        for item in moving.relations
+        if item.attrs.get("rule") not in _MERE_CONTEXT and item.grade not in {"read", "stated"}
+    )
     direct = Subgraph(nodes=slice_.nodes, relations=kept, truncated=slice_.truncated)
     for place, name in ((place, name) for place in (direct, moving) for name in first):
         chain = explanation(place, start, name)
