@@ -40,8 +40,8 @@ class SseDecoder:
             if end < 0:
                 self._pieces.append(chunk[start:])
                 break
-            if following == len(chunk) and chunk[end : end + 1] == b"\r":
-                self._after_cr = True
+            # Only a CR whose LF may still come: after a complete CRLF the next LF is an empty line of its own.
+            self._after_cr = following == end + 1 == len(chunk) and chunk[end : end + 1] == b"\r"
             self._pieces.append(chunk[start:end])
             line = b"".join(self._pieces)
             self._pieces = []

@@ -47,6 +47,14 @@ def test_chunking_changes_nothing(lines: list[str], ends: list[str], cuts: list[
     assert found == list(events(body))
 
 
+def test_an_empty_line_after_a_chunk_that_ends_in_crlf_ends_the_event() -> None:
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: a\r\n") == []
+    assert decoder.feed(b"\ndata: b\n\n") == [
+        SseEvent(event="message", data="a"), SseEvent(event="message", data="b")
+    ]  # fmt: skip
+
+
 def test_names_and_ids_are_kept() -> None:
     decoder = SseDecoder()
     assert decoder.feed(b"id: 4\nevent: error\ndata: x\n\n") == [SseEvent(event="error", data="x", id="4")]
