@@ -23,7 +23,7 @@ from auditor.demo.processes import free_port, require_free, running, tail, wait_
 from auditor.demo.report import Report, as_json, collect
 from auditor.demo.screen import Screen, summary_lines, verdict_table
 from auditor.errors import BadSetup, Unavailable
-from auditor.ledger.open import open_ledger
+from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +198,7 @@ def compare(
 ) -> Report:
     """Verify the ledger, then read everything back from it."""
     with screen.phase("verify", "re-deriving every hash"):
-        ledger = open_ledger(f"sqlite:///{demo.store / 'ledger.db'}")
+        ledger = SqliteLedger(demo.store / "ledger.db")
         try:
             found = verify(ledger)
             verified = {"records": found.records, "verified": found.intact and found.complete,

@@ -35,7 +35,7 @@ from auditor.verdict.protocol import Cited, Payloads, Protocol
 from auditor.verdict.rules.availability import missing
 from auditor.verdict.rules.equivalence import why_undetermined
 from auditor.verdict.table import Rule, rules
-from auditor.verdict.wording import estimate, moved, not_checked, share, source_words, target_words, unmoved
+from auditor.verdict.wording import estimate, moved, not_checked, replayed_share, source_words, target_words, unmoved
 
 STRONG, MODERATE = 2.0, 0.5
 """Strength tiers by the effect's lower bound, nats: a factor of e² and of 1.6 in the decision's probability."""
@@ -127,7 +127,7 @@ def _verdict(case: Case, bench: Bench, found: Findings) -> Verdict:
 def _effect(case: Case, bench: Bench, reason: Reason | None) -> Estimate:
     level = bench.protocol.confidence
     if "selector_swap" in case.draws:
-        return share(case.draws["selector_swap"], level)
+        return replayed_share(case, level)
     if case.change is not None:
         return estimate(case.change, level)
     if case.removal is not None:

@@ -1,5 +1,7 @@
 """Verdicts as plain sentences: number, unit, interval, what was changed, what was not checked."""
 
+from dataclasses import replace
+
 from auditor.records.evidence import Estimate, Interval
 from auditor.records.structure import Claim
 from auditor.statistics.intervals import t_interval, wilson
@@ -59,8 +61,15 @@ def estimate(draws: Draws, level: float) -> Estimate:
     return Estimate(name=draws.family, value=draws.mean, unit="nats", interval=interval)
 
 
-def share(draws: Draws, level: float) -> Estimate:
-    """Share of selector replays in which the choice changed, with Wilson's interval."""
+def replayed_share(case: Case, level: float) -> Estimate:
+    """Share of selector replays in which the choice changed: as the method states it (exact where it tried every order
+    of the scores), else with Wilson's interval.
+    """
+    draws = case.draws["selector_swap"]
+    for arm in case.decider.evidence.arms if case.decider is not None else ():
+        exact = arm.mean.unit in {"share", "probability"} and arm.mean.interval is not None
+        if arm.family == "selector_swap" and exact:
+            return replace(arm.mean, name="selector_swap")
     moved = sum(1 for effect in draws.effects if effect != 0)
     bounds = wilson(moved, draws.n, level)
     interval = Interval(**vars(bounds), population=POPULATIONS["selector_swap"])
