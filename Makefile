@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve neo4j planted bench docs dashboard lock clean
+.PHONY: help demo test check serve neo4j planted bench dashboard lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -50,9 +50,6 @@ planted: $(VENV)/.runtime ## retrain every planted model from scratch
 bench: $(VENV)/.test ## make bench NAME=…: side by side with peers
 	@test -n "$(NAME)" || { echo "say which: make bench NAME=$$(ls tests/benchmarks | sed -n 's/\.py$$//p' | tr '\n' '|')"; exit 2; }
 	@$(BIN)/python tests/benchmarks/$(NAME).py $(ARGS)
-
-docs: $(VENV)/.runtime ## write the reference pages that are generated from code
-	@$(BIN)/python -m auditor docs docs/reference
 
 dashboard: ## build the dashboard's bundle (needs Node 20)
 	@cd auditor/views/dashboard && npm ci --no-audit --no-fund && npm run build

@@ -39,12 +39,13 @@ class RunAudits:
         found = latest_structure(self._ledger, run)
         if found is None:
             raise NotFound("run", f"no run is called {run!r}", "list the runs with GET /api/v1/runs or auditor show")
-        structure_id, structure = found
+        structure_id, project, structure = found
         chosen = _methods(methods)
         budget = _budget(options or {})
         jobs = plan(
-            structure, structure_id, structure.claims, self._models, chosen, budget, protocol=Protocol().name
-        )
+            structure, structure_id, structure.claims, self._models, chosen, budget, protocol=Protocol().name,
+            project=project,
+        )  # fmt: skip
         ids = tuple(job.id for job in jobs)
         names = tuple(spec.id for spec in chosen)
         for stored in self._ledger.records(kinds=["audit"], run=run, newest_first=True):
@@ -56,7 +57,7 @@ class RunAudits:
             run=run, requested_by=requested_by, structure=structure_id, methods=names, jobs=ids,
             protocol=Protocol().name,
         )  # fmt: skip
-        entry = Entry(kind="audit", source="api", body=wire.write(audit))
+        entry = Entry(kind="audit", source="api", project=project, body=wire.write(audit))
         (stored,) = self._ledger.append([entry], fence=self._queue.outbox(jobs))
         return AuditTicket(audit=stored.id, jobs=ids)
 

@@ -171,12 +171,16 @@ def audit(
                 _wait(audits, run, as_json)
             finally:
                 executor.stop()
+        failed = [job for job in audits.progress(run) if job.state == "failed"]
         queue.close()
         if no_wait:
             line = f"audit {ticket.audit}: {len(ticket.jobs)} jobs queued"
             click.echo(json.dumps(asdict(ticket)) if as_json else line)
         else:
             _print_run(ledger, run, as_json)
+    for job in failed:
+        click.echo(f"{job.kind} job {job.id[:12]} failed: {job.error}", err=True)
+    sys.exit(1 if failed and not no_wait else 0)
 
 
 @cli.command()
@@ -243,17 +247,19 @@ def why(settings: Settings, target: str, causal: bool, as_json: bool) -> None:
 def redo(settings: Settings, run: str, as_json: bool) -> None:
     """Derive RUN's verdicts again from ledger records alone and compare them with those recorded."""
     from auditor.records import wire
-    from auditor.records.verdict import Audit, Verdict
+    from auditor.records.verdict import Verdict
     from auditor.work import derive
 
     with _ledger(settings) as ledger:
-        audits = [wire.read(Audit, dict(one.record.body)) for one in ledger.records(kinds=["audit"], run=run)]
         recorded = {str(one.record.body["claim"]): (one.position, wire.read(Verdict, dict(one.record.body)))
                     for one in ledger.records(kinds=["verdict"], run=run)}  # fmt: skip
-        if not audits or not recorded:
+        if not recorded:
             raise NotFound("run", f"{run!r} has no verdicts", f"run: auditor audit {run}")
-        first = min(position for position, _ in recorded.values())
-        again = {one.claim: one for one in derive(ledger, audits[-1].structure, before=first)}
+        again: dict[str, Verdict] = {}
+        for structure in {verdict.structure for _, verdict in recorded.values()}:
+            mine = {claim: at for claim, (at, verdict) in recorded.items() if verdict.structure == structure}
+            found = derive(ledger, structure, before=min(mine.values()))
+            again |= {one.claim: one for one in found if one.claim in mine}
     rows = [
         {"claim": claim, "recorded": old.verdict, "again": again[claim].verdict if claim in again else None,
          "same": again.get(claim) == old}
@@ -408,7 +414,7 @@ def _print_run(ledger: Any, run: str, as_json: bool) -> None:
     found = latest_structure(ledger, run)
     if found is None:
         raise NotFound("run", f"no run is called {run!r}", "list the runs with: auditor show")
-    _, structure = found
+    structure = found.structure
     current = {str(one.record.body["claim"]): wire.read(Verdict, dict(one.record.body))
                for one in ledger.records(kinds=["verdict"], run=run)}  # fmt: skip
     if as_json:

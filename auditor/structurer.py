@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.capture.dialects import parse_exchange
-from auditor.errors import AuditorError
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records import wire
 from auditor.records.exchange import Exchange, Gap, Transcript
@@ -47,6 +46,8 @@ class Structurer:
         self._runs: dict[tuple[str, str], _Run] = {}
         self._position = -1
         self._lock = threading.RLock()
+        self._broken: set[str] = set()
+        """Runs whose newest records could not be structured."""
         self.trouble: str | None = None
         """Why the last attempt failed, or None; shown in /healthz."""
 
@@ -63,7 +64,7 @@ class Structurer:
             return sum(self._append(key) for key in due if run is None or key[1] == run)
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Follow until `stop` is set. Trouble is kept in `trouble`, recorded as a gap, and tried again."""
+        """Follow until `stop` is set. What fails is tried again, and `trouble` says why until it works."""
         while not stop.is_set():
             try:
                 with self._lock:
@@ -78,8 +79,10 @@ class Structurer:
                 for key in due:
                     with self._lock:
                         self._append(key)
-            except AuditorError as fault:
-                self.trouble = str(fault)
+                if self.trouble is not None and not self._broken:
+                    self.trouble = None
+            except Exception as fault:  # noqa: BLE001 - this thread must outlive any record; the reason is shown
+                self.trouble = f"{type(fault).__name__}: {fault}"
                 stop.wait(1.0)
                 continue
             if not due:
@@ -91,16 +94,13 @@ class Structurer:
     def _read(self) -> None:
         head = self._ledger.head().position
         for stored in self._ledger.records(self._position, kinds=INPUTS):
-            self._position = stored.position
-            body = stored.record.body
             if stored.record.kind == "structure":
                 self._learn_structure(stored)
-                continue
-            run = self._run_of(stored, body)
-            if run is not None:
+            elif (run := self._run_of(stored, stored.record.body)) is not None:
                 known = self._runs.setdefault((stored.record.project, run), _Run())
                 known.records.append(stored.position)
                 known.dirty_since = time.monotonic()
+            self._position = stored.position  # only now: a record that could not be read is read again
         self._position = max(self._position, head)
 
     def _learn_structure(self, stored: Stored) -> None:
@@ -132,18 +132,20 @@ class Structurer:
     def _append(self, key: tuple[str, str]) -> int:
         project, run = key
         known = self._runs[key]
-        known.dirty_since = None
         calls, spans, transcripts = self._reread(sorted(set(known.records)))
         threads = [thread for thread in group(calls, spans, transcripts) if thread.run == run]
+        known.dirty_since = None
         if not threads:
             return 0
         try:
             structure = build(threads[0], self._ledger.put, known.version + 1)
         except Exception as fault:  # noqa: BLE001 - recorded content is hostile: one run must not stop the others
             self.trouble = f"run {run} could not be structured: {type(fault).__name__}: {fault}"
+            self._broken.add(run)
             gap = Gap(what="structure", why=self.trouble, run=run)
             self._ledger.append([Entry(kind="gap", source="structurer", project=project, body=wire.write(gap))])
             return 0
+        self._broken.discard(run)
         body = wire.write(structure)
         form = _form(body)
         if form == known.latest:
@@ -191,10 +193,19 @@ class Structurer:
         )  # fmt: skip
 
 
-def latest_structure(ledger: Ledger, run: str) -> tuple[str, Structure] | None:
-    """Record id and value of a run's newest structure, or None."""
+class LatestStructure(NamedTuple):
+    """A run's newest structure: its record's id and project, and its value."""
+
+    id: str
+    project: str
+    structure: Structure
+
+
+def latest_structure(ledger: Ledger, run: str) -> LatestStructure | None:
+    """The newest structure of a run, or None."""
     for stored in ledger.records(kinds=["structure"], run=run, newest_first=True, limit=1):
-        return stored.id, wire.read(Structure, dict(stored.record.body))
+        structure = wire.read(Structure, dict(stored.record.body))
+        return LatestStructure(stored.id, stored.record.project, structure)
     return None
 
 

@@ -120,7 +120,9 @@ def derive(ledger: Ledger, structure_id: str, before: int | None = None) -> list
         if before is not None and stored.position >= before:
             break
         evidence = wire.read(Evidence, dict(stored.record.body))
-        newest[evidence.claim, evidence.method, evidence.call] = Cited(stored.id, evidence)
+        key = (evidence.claim, evidence.method, evidence.call)
+        newest.pop(key, None)  # redone evidence takes its new place: the judge is given ledger order
+        newest[key] = Cited(stored.id, evidence)
     return judge(structure, structure_id, list(newest.values()), Protocol(), ledger.payload)
 
 

@@ -23,9 +23,15 @@ OWN_PREFIX = b"x-audit-"
 _SECRET_NAME = re.compile(
     r"(^|[-_])(auth|authorization|cookie|secret|password|token|credential|credentials|signature|jwt)($|[-_])"
     r"|(api|audit|auth|access|account|private|master|subscription|functions)[-_]?key"
+    r"|(?<!idempotency)(^|[-_])(key|pass|passwd|pwd|session|sessionid|bearer)$"
 )
 """Names of headers whose value is a credential; `idempotency-key` and `x-ratelimit-…-tokens` are not."""
-_SECRET_QUERY = re.compile(r"(^|[-_])(key|token|secret|password|signature|sig|credential)$|api-?key", re.IGNORECASE)
+_SECRET_QUERY = re.compile(
+    r"(^|[-_]|(?-i:(?<=[a-z])(?=[A-Z])))(key|token|secret|passwd|password|pass|pwd|signature|sig|credential|auth|jwt|session)$"
+    r"|api-?key",
+    re.IGNORECASE,
+)
+"""The same for parameters of a query, `accessToken` and `session_token` included."""
 
 
 def end_to_end(headers: Iterable[Header]) -> list[Header]:

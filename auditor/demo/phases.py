@@ -61,7 +61,9 @@ class Demo:
 
 
 def run_demo(demo: Demo, console: Console) -> int:
-    """Exit code 0 when everything ran; 1 when an agent failed or a verdict contradicts the planted truth."""
+    """Exit code 0 when all went well; 1 when an agent failed, a verdict contradicts the planted truth or is missing, a
+    call was not reproduced, or the ledger did not verify.
+    """
     require_free("127.0.0.1", demo.port, "the server", "--port")
     started = time.monotonic()
     shutil.rmtree(demo.store, ignore_errors=True)
@@ -91,7 +93,7 @@ def run_demo(demo: Demo, console: Console) -> int:
         _show(console, report, demo)
         if not demo.exit:
             _stay(console, demo, server)
-    return 1 if failed or report.summary["wrong"] else 0
+    return 1 if failed or report.summary["failed"] else 0
 
 
 def write_models(demo: Demo, screen: Screen) -> None:
@@ -213,6 +215,8 @@ def _show(console: Console, report: Report, demo: Demo) -> None:
     console.print(verdict_table(report.verdicts))
     for line in summary_lines(report):
         console.print(line, highlight=False)
+    for line in report.summary["failed"]:
+        console.print(f"FAILED {line}", highlight=False, markup=False)
     console.print(f"Dashboard: {demo.address}/", highlight=False)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from auditor.ledger.protocol import Ledger
 from auditor.records import wire
-from auditor.records.evidence import Evidence
+from auditor.records.evidence import Estimate, Evidence
 from auditor.records.messages import Message, span_text
 from auditor.records.structure import Claim, Structure
 from auditor.records.verdict import Verdict
@@ -82,15 +82,24 @@ def collect(
         ))  # fmt: skip
         for claim in structure.claims:
             verdict = verdicts.get(claim.id)
-            if verdict is not None:
-                rows.append(_row(structure, claim, verdict, messages, family, truth))
+            rows.append(_row(structure, claim, verdict or _never(structure, claim), messages, family, truth))
     kinds: dict[str, int] = {}
     for one in evidence:
         if one.reason is None:
             kinds[one.kind] = kinds.get(one.kind, 0) + 1
     return Report(
-        runs=runs, verdicts=rows, evidence=kinds, ledger=dict(verified), seconds=dict(seconds), summary=_summary(rows)
-    )
+        runs=runs, verdicts=rows, evidence=kinds, ledger=dict(verified), seconds=dict(seconds),
+        summary=_summary(rows) | {"failed": failures(runs, rows, verified)},
+    )  # fmt: skip
+
+
+def _never(structure: Structure, claim: Claim) -> Verdict:
+    """Stands where no verdict was recorded: a claim that was lost counts as undecided, not as absent."""
+    nothing = Estimate(name="effect", value=None, unit="nats", reason="budget")
+    return Verdict(
+        run=structure.run, claim=claim.id, verdict="undetermined", reason="budget", text="No verdict was recorded.",
+        effect=nothing, method="none", findings=(), evidence=(), protocol="none",
+    )  # fmt: skip
 
 
 def as_json(report: Report) -> str:
@@ -181,6 +190,17 @@ def _fidelity(evidence: Sequence[Evidence]) -> dict[str, Any]:
         "reason": next(iter(refused.values()), None)
         or (None if gaps else "the upstream gave no log-probabilities" if known else "no call was replayed"),
     }
+
+
+def failures(runs: Sequence[RunRow], rows: Sequence[VerdictRow], verified: Mapping[str, Any]) -> list[str]:
+    """What must not happen in a demo, as sentences; empty when all went well."""
+    found = [f"{row.run}: {row.source} -> {row.target} is {row.truth}, judged {row.verdict}"
+             for row in rows if row.right is False]  # fmt: skip
+    found += [f"{row.run}: no verdict was recorded" for row in rows if row.method == "none" and row.reason == "budget"]
+    for run in runs:
+        if run.family is not None and (run.fidelity["refused"] or run.fidelity["argmax_agreement"] != 1.0):
+            found.append(f"{run.run}: a call was not reproduced ({run.fidelity['reason']})")
+    return found + ([] if verified.get("verified") else ["the ledger did not verify"])
 
 
 def _summary(rows: Sequence[VerdictRow]) -> dict[str, Any]:

@@ -304,8 +304,8 @@ def _notes(question: Question, loaded: Loaded) -> tuple[str, ...]:
 
 
 def _logprob_gap(question: Question, replayed: torch.Tensor) -> float | None:
-    """Largest difference from the recorded log-probabilities (option `logprobs`), None where there are none."""
-    recorded = question.options.get("logprobs")
+    """Largest difference from the recorded log-probabilities, None where there are none."""
+    recorded = question.call.logprobs
     if not recorded:
         return None
     size = min(len(recorded), len(replayed))

@@ -38,7 +38,11 @@ REVIVE = """ON CONFLICT(id) DO UPDATE SET state = 'queued', attempt = 0, errors 
 
 
 def put(connection: sqlite3.Connection, specs: Sequence[JobSpec], now: float) -> None:
-    """Insert what is missing, revive what failed. Runs inside the caller's transaction."""
+    """Insert what is missing, revive what failed and whatever was concluded from its failure.
+
+    Runs inside the caller's transaction.
+    """
+    failed = _failed(connection, [spec.id for spec in specs])
     for spec in specs:
         need = spec.requires
         connection.execute(
@@ -52,6 +56,21 @@ def put(connection: sqlite3.Connection, specs: Sequence[JobSpec], now: float) ->
         connection.executemany(
             "INSERT OR IGNORE INTO job_needs VALUES(?, ?)", [(spec.id, other) for other in spec.depends]
         )
+
+
+    again = failed
+    while again:  # a verdict reached without a failed job's evidence must be reached anew
+        marks = ",".join("?" * len(again))
+        again = [str(row[0]) for row in connection.execute(
+            "UPDATE jobs SET state = 'queued', token = NULL, attempt = 0 WHERE state = 'done' AND id IN"
+            f" (SELECT job FROM job_needs WHERE needs IN ({marks})) RETURNING id", again
+        ).fetchall()]  # fmt: skip
+
+
+def _failed(connection: sqlite3.Connection, jobs: Sequence[str]) -> list[str]:
+    marks = ",".join("?" * len(jobs))
+    query = f"SELECT id FROM jobs WHERE state IN ('failed', 'cancelled') AND id IN ({marks})"
+    return [str(row[0]) for row in connection.execute(query, list(jobs)).fetchall()]
 
 
 def read(row: Sequence[object], *, token: bool = False) -> Job:

@@ -49,6 +49,9 @@ def _compressor() -> zstandard.ZstdCompressor:
     return found
 
 
+SKELETON_START = b'{"v":1,"head":"'
+
+
 @dataclass(frozen=True, kw_only=True)
 class Skeleton:
     """What is left of a body without its messages. `head` and `tail` are payload addresses.

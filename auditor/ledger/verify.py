@@ -4,10 +4,12 @@ Integrity: what is stored is what was appended. Completeness: nothing that shoul
 can be told from inside. A cut-off tail cannot: give `expected`, a head kept elsewhere.
 """
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from auditor.errors import BadValue
+from auditor.errors import BadValue, LedgerBroken
+from auditor.ledger.blobs import SKELETON_START, Skeleton
 from auditor.ledger.chain import ZERO, context_link, link, payload_address
 from auditor.ledger.protocol import Head, Verification
 from auditor.ledger.rows import RawRecord
@@ -43,6 +45,8 @@ class _Check:
         self._bad: set[str] = set()
         self._sizes: set[str] = set()
         self._lengths: dict[str, int] = {}
+        self._ends: dict[str, tuple[str, str]] = {}
+        """Skeleton address -> head and tail of the body it is left of."""
         self._seqs: dict[tuple[str, str], int] = {}
 
     def run(self) -> Verification:
@@ -79,7 +83,11 @@ class _Check:
             if data is None or payload_address(salt, data) != address:
                 self._bad.add(address)
                 self._note(f"payload {address} does not match its address")
-            elif len(data) != size:
+            elif data.startswith(SKELETON_START):
+                with contextlib.suppress(LedgerBroken):  # a payload that only looks like one is no skeleton
+                    skeleton = Skeleton.from_bytes(data)
+                    self._ends[address] = (skeleton.head, skeleton.tail)
+            if data is not None and len(data) != size:
                 self._bad.add(address)
                 self._note(f"payload {address} has {len(data)} bytes, not {size}")
         return count
@@ -146,11 +154,15 @@ class _Check:
                 position=row.position, complete=False,
             )  # fmt: skip
         self._seqs[key] = row.seq
-        for address in addresses(body):
+        for cited in addresses(body):
+            self._cited(cited, where, row.position)
+
+    def _cited(self, cited: str, where: str, position: int) -> None:
+        for address in (cited, *self._ends.get(cited, ())):
             if address in self._bad:
-                self._note(f"{where} cites {address}, which is damaged", position=row.position)
+                self._note(f"{where} cites {address}, which is damaged", position=position)
             elif address not in self._sizes and address not in self._lengths:
-                self._note(f"{where} cites {address}, which is missing", position=row.position, complete=False)
+                self._note(f"{where} cites {address}, which is missing", position=position, complete=False)
 
 
 def addresses(body: Any) -> Iterator[str]:

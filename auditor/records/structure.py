@@ -58,6 +58,8 @@ class ModelCall:
     settings: Mapping[str, object]
     at: str | None
     purpose: str | None = None
+    logprobs: tuple[float, ...] | None = None
+    """Log-probabilities of the output tokens of choice 0 where the upstream gave them, nats; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,8 @@ class Verdict:
     findings: tuple[RuleFinding, ...]
     evidence: tuple[str, ...]
     protocol: str
+    structure: str = "unknown"
+    """Id of the structure record that was judged: with it and the ledger the verdict can be derived again."""
     disclosed: bool | None = None
     """Whether a used source was acknowledged; None where nothing was used or it cannot be told."""
     not_checked: tuple[str, ...] = ()

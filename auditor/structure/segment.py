@@ -63,6 +63,7 @@ class _Cutter:
             model=call.model or exchange.model or "unknown", model_digest=exchange.model_digest,
             dialect=exchange.dialect, inputs=tuple(one.id for one in inputs), outputs=tuple(one.id for one in outputs),
             tools=None, settings=dict(call.settings), at=exchange.times.started, purpose=exchange.joins.purpose,
+            logprobs=call.logprobs,
         )  # fmt: skip
         self._call(model_call, outputs, grade=join.grade, rule=join.rule)
 

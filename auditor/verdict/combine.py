@@ -119,8 +119,8 @@ def _verdict(case: Case, bench: Bench, found: Findings) -> Verdict:
         run=bench.structure.run, claim=case.claim.id, verdict=word, reason=reason,
         text=_text(case, bench, word, reason, why, effect, unchecked), effect=effect, method=_method(case, word),
         findings=tuple(found.values()), evidence=(case.decider.id,) if case.decider is not None else (),
-        protocol=bench.protocol.name, disclosed=disclosed(case, bench, word), not_checked=unchecked,
-        strength=_strength(word, effect),
+        protocol=bench.protocol.name, structure=bench.structure_id,
+        disclosed=disclosed(case, bench, word), not_checked=unchecked, strength=_strength(word, effect),
     )  # fmt: skip
 
 

@@ -196,8 +196,10 @@ def test_credentials_are_nowhere_on_disk(upstream: Any, reply: Any, server: Any)
                              headers=[("Set-Cookie", f"s={canary}"), ("X-Api-Key", canary)])]  # fmt: skip
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     names = ["Authorization", "X-Api-Key", "Api-Key", "Cookie", "X-Audit-Key", "Proxy-Authorization", "X-Goog-Api-Key",
-             "X-Amz-Security-Token", "OpenAI-Secret"]  # fmt: skip
-    connection.request("POST", f"/v1/chat/completions?key={canary}&access_token={canary}&ok=1",
+             "X-Amz-Security-Token", "OpenAI-Secret", "X-LiteLLM-Key", "X-OpenAI-Key", "X-Portkey-Virtual-Key",
+             "X-Key", "X-Pass", "X-Session"]  # fmt: skip
+    query = "&".join(f"{name}={canary}" for name in ("key", "access_token", "accessToken", "pwd", "jwt"))
+    connection.request("POST", f"/v1/chat/completions?{query}&ok=1",
                        json.dumps(CHAT).encode(), {name: f"Bearer {canary}" for name in names})  # fmt: skip
     answer = connection.getresponse()
     assert f"s={canary}" in str(answer.getheader("set-cookie"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,10 +157,15 @@ def test_recorded_greedy_output_replays_and_a_changed_one_is_refused(kit: Any) -
 def test_recorded_log_probabilities_are_compared(kit: Any, shop: Callable[..., Any]) -> None:
     told = replay(shop(kit), kit.loaded)
     own = [float(told.logits[n].log_softmax(-1)[told.ids[p]]) for n, p in enumerate(told.output)]
-    again = replay(shop(kit, options={"logprobs": own}), kit.loaded)
+
+    def with_recorded(values: list[float]) -> Any:
+        question = shop(kit)
+        return replace(question, call=replace(question.call, logprobs=tuple(values)))
+
+    again = replay(with_recorded(own), kit.loaded)
     assert again.fidelity.max_logprob_gap is not None and again.fidelity.max_logprob_gap < 1e-4
     with pytest.raises(ReplayRefused) as refused:
-        replay(shop(kit, options={"logprobs": [value - 1 for value in own]}), kit.loaded)
+        replay(with_recorded([value - 1 for value in own]), kit.loaded)
     assert refused.value.reason == "replay_mismatch"
 
 

@@ -154,6 +154,22 @@ class TestFail:
         (gap,) = ledger.records(kinds=["gap"])
         assert "12 times" in gap.record.body["why"]
 
+    def test_what_was_concluded_without_a_failed_job_is_concluded_anew(self, queue, clock, spec) -> None:
+        jobs = [spec.of("prep", "prepare"), spec.of("e", depends=("prep",)), spec.of("j", "judge", depends=("e",))]
+        queue.enqueue(jobs)
+        (prep,) = queue.claim("w")
+        queue.fail("prep", prep.token, "broken", retry=False)
+        for name in ("e", "j"):
+            (job,) = queue.claim("w")
+            assert job.id == name
+            queue.complete(name, job.token, [])
+        queue.enqueue(jobs)
+        assert [queue.job(one).state for one in ("prep", "e", "j")] == ["queued"] * 3
+        (prep,) = queue.claim("w")
+        queue.complete("prep", prep.token, [])
+        queue.enqueue(jobs)
+        assert queue.job("prep").state == "done", "what went well is not run twice"
+
     def test_a_released_job_does_not_count_the_attempt(self, queue, spec) -> None:
         queue.enqueue([spec.of("a")])
         (job,) = queue.claim("w")
