@@ -54,14 +54,14 @@ def test_gradient_input_equals_captum(told: Any) -> None:
 def test_integrated_gradients_equal_captum(told: Any) -> None:
     decision = told.decision(told.question.claims[0].target)
     baseline = mean_embedding(told.model).expand(len(told.ids), -1)
-    found = integrate(told.model, told.ids, decision, baseline, most=2048, aim=1e-6)
+    found = integrate(told.model, told.ids, decision, baseline, most=4096, aim=1e-7)
     inputs = embeddings(told.model, told.ids)
     length = decision.positions[-1]
     peer = IntegratedGradients(lambda x: decision_log_prob(told.model, x, decision))
     expected = peer.attribute(
-        inputs[None, :length], baseline[None, :length].contiguous(), n_steps=160, method="gausslegendre"
+        inputs[None, :length], baseline[None, :length].contiguous(), n_steps=256, method="gausslegendre"
     )
-    torch.testing.assert_close(found.scores, expected[0].sum(-1), atol=3e-6, rtol=1e-5)
+    torch.testing.assert_close(found.scores, expected[0].sum(-1), atol=1e-6, rtol=1e-5)
 
 
 def test_scores_sum_to_the_difference(told: Any) -> None:
