@@ -11,6 +11,7 @@ from auditor.capture.dialects.catalogue import Dialect, by_route
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, parse_json, whole_text
 from auditor.capture.flight import Flight
+from auditor.capture.scanner import array_spans
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.models import ModelsTable
 from auditor.records.exchange import Exchange, Gap, Joins, Payload, Times
@@ -89,7 +90,7 @@ class Recorder:
         return Entry(kind="exchange", source=SOURCE, project=flight.project, observed_at=started, body=write(exchange))
 
     def _stored_request(self, dialect: Dialect | None, body: bytes) -> Payload | None:
-        spans = dialect.message_spans(body) if dialect and body else None
+        spans = array_spans(body, dialect.array) if dialect and dialect.array and body else None
         return self._ledger.put_split(body, spans) if spans else self._stored(body)
 
     def _stored(self, body: bytes) -> Payload | None:

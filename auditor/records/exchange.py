@@ -30,6 +30,10 @@ class Times:
     upstream_headers: str | None
     first_byte: str | None
     last_byte: str | None
+    first_content: str | None = None
+    """First text or reasoning of a stream."""
+    first_tool: str | None = None
+    """First piece of a tool call of a stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,14 @@ class Joins:
     traceparent: str | None = None
     credential: str | None = None
     """Keyed fingerprint of the credential that was sent; never the credential."""
+    body: str | None = None
+    """Keyed fingerprint of the request's bytes: equal ones were retries when `retry` rises."""
+    retry: int | None = None
+    """The client's own retry count (`x-stainless-retry-count`)."""
+    session: str | None = None
+    """Session id the client sent (`x-claude-code-session-id`, `session-id`…)."""
+    key: str | None = None
+    """Id of the project key that was used; never the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +62,9 @@ class Exchange:
     """One HTTP call through the proxy."""
 
     dialect: str | None
-    """`openai_chat`, or None for pass-through routes."""
+    """Name in the table of dialects (`openai_chat`, …), or None for pass-through routes."""
     method: str
+    """HTTP method, or `WEBSOCKET`: then request and response are JSON text sequences (RFC 7464), a frame each."""
     path: str
     """Path and query as received, without the project prefix."""
     upstream: str
@@ -71,6 +84,19 @@ class Exchange:
     relayed: int
     """Response bytes the client was sent."""
     unparsed: str | None = None
+    redacted: tuple["Redaction", ...] = ()
+    """What was masked before it was stored. A redacted call cannot be replayed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redaction:
+    """Something masked before disk: `count` occurrences of one value under one rule."""
+
+    rule: str
+    where: Literal["request", "response", "header", "path"]
+    hash: str
+    """Salted hash of the value: equal values are seen to be equal, nothing else is told."""
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,9 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "event", "oth
 @dataclass(frozen=True, kw_only=True)
 class Text:
     text: str
+    extra: Mapping[str, object] | None = None
+    """Fields beside those we have words for (citations, annotations, cache marks), as they came. No part of identity:
+    clients move or drop them when they send a message again."""
     type: Literal["text"] = "text"
 
 
@@ -26,7 +29,11 @@ class Reasoning:
 
     text: str
     signature: str | None = None
+    """The provider's opaque continuity token: Anthropic's signature or redacted data, OpenAI's encrypted content."""
     redacted: bool = False
+    summary: bool = False
+    """The text is the provider's summary of the thinking, not the thinking. No part of identity."""
+    extra: Mapping[str, object] | None = None
     type: Literal["reasoning"] = "reasoning"
 
 
@@ -36,6 +43,8 @@ class ToolCall:
     name: str
     arguments: str
     """The arguments as received: JSON text, byte for byte."""
+    extra: Mapping[str, object] | None = None
+    """Also says where the tool runs when that is not the client: `{"server": "web_search"}`, `{"server": "mcp"}`."""
     type: Literal["tool_call"] = "tool_call"
 
 
@@ -46,6 +55,7 @@ class ToolResult:
     text: str
     is_error: bool | None = None
     """None when the dialect does not say."""
+    extra: Mapping[str, object] | None = None
     type: Literal["tool_result"] = "tool_result"
 
 
@@ -100,11 +110,14 @@ class PlacedMessage:
     message: Message
 
 
+_NOT_IDENTITY = {"extra", "summary"}
+
+
 def message_json(message: Message) -> dict[str, object]:
     """The normal form that is hashed: empty texts and unset fields dropped, so that an echo keeps its id."""
     parts: list[object] = []
     for part in message.parts:
-        body = {key: value for key, value in vars(part).items() if value is not None}
+        body = {key: value for key, value in vars(part).items() if value is not None and key not in _NOT_IDENTITY}
         if isinstance(part, Text) and not part.text:
             continue
         if isinstance(part, Reasoning) and not (part.text or part.signature or part.redacted):
@@ -137,6 +150,31 @@ def span_text(message: Message, span: Span) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens of one call in one arithmetic, whatever the dialect; None where the provider did not say.
+
+    `input` counts everything that was read, from cache or not; `cache_read` and `cache_write` are parts of it.
+    `output` includes `reasoning`. (Anthropic's own `input_tokens` excludes the cache; it is added here.)
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a call cost by a price table; `usd` is a decimal text, exact. `prices` names the table's version."""
+
+    usd: str
+    prices: str
+    model: str
+    """The table's entry that matched."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One model call as a dialect parsed it from recorded bytes (or an importer from a trace file)."""
 
@@ -152,6 +190,21 @@ class Call:
     """Sampling settings as sent: temperature, max_tokens, seed…; absent keys were not sent."""
     finish: tuple[str, ...] = ()
     usage: Mapping[str, object] = field(default_factory=dict)
+    """Usage as the provider sent it."""
+    tokens: Usage | None = None
+    cost: Cost | None = None
+    """None when the price table has no entry or the provider gave no usage."""
+    response_id: str | None = None
+    """The provider's id of the answer."""
+    previous: str | None = None
+    """`previous_response_id`: id of the answer whose whole context comes before `messages`."""
+    conversation: str | None = None
+    """Id of the server-side conversation whose items come before `messages`."""
+    about: str | None = None
+    """Id of an earlier answer that this call only fetches, continues to stream, or cancels: its outputs replace that
+    answer's, it is no model call of its own."""
+    unknown: int = 0
+    """Parts and fields this version has no word for; all are kept, in `Other` parts or `extra`."""
     logprobs: tuple[float, ...] | None = None
     """Log-probabilities of the output tokens of choice 0 where the upstream gave them, else None."""
     unparsed: str | None = None

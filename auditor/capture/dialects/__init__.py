@@ -13,4 +13,4 @@ def parse_exchange(record: str, exchange: Exchange, request: bytes, response: by
     if dialect is None:
         reason = f"no dialect reads {exchange.method} {exchange.path}"
         return Call(record=record, model=exchange.model or "unknown", messages=(), outputs=(), unparsed=reason)
-    return dialect.parse(record, request, response, exchange.response_headers, exchange.request_headers)
+    return dialect.parse(record, exchange, request, response)

@@ -1,21 +1,18 @@
 """OpenAI chat completions: recorded request and response bytes -> one Call. Never raises for what the bytes hold."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from auditor.capture.dialects.openai_parts import message
 from auditor.capture.dialects.openai_stream import Assembled, assemble, error_text
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, exact, parse_json
-from auditor.capture.scanner import array_spans
+from auditor.capture.stream import SseEvent
+from auditor.records.exchange import Exchange
 from auditor.records.messages import Call, Message
 
 _NOT_SETTINGS = {"messages", "model", "tools", "functions"}
-
-
-def message_spans(body: bytes) -> list[tuple[int, int]] | None:
-    """Byte ranges of the elements of the request's `messages`, or None."""
-    return array_spans(body, b"messages")
+_CONTENT = ("content", "reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "refusal")
 
 
 def error(text: str, code: str) -> dict[str, Any]:
@@ -23,16 +20,27 @@ def error(text: str, code: str) -> dict[str, Any]:
     return {"error": {"message": text, "type": "auditor_error", "param": None, "code": code}}
 
 
-def parse(
-    record: str, request: bytes, response: bytes, response_headers: Mapping[str, str],
-    request_headers: Mapping[str, str] | None = None,
-) -> Call:  # fmt: skip
-    """The call in these bytes; header names in lower case.
+def moment(event: SseEvent) -> Literal["content", "tool"] | None:
+    """What a chunk brings. Looks at the text only as far as needed; a chunk that is no JSON brings nothing."""
+    if '"delta"' not in event.data:
+        return None
+    try:
+        rows = parse_json(event.data).get("choices") or []
+        deltas = [row.get("delta") or {} for row in rows]
+    except (NotJson, AttributeError, TypeError):
+        return None
+    if any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas):
+        return "tool"
+    return "content" if any(delta.get(field) for delta in deltas for field in _CONTENT) else None
+
+
+def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> Call:
+    """The call in these bytes.
 
     `unparsed` names what was not understood (request first); everything that was understood is there all the same.
     """
-    sent, request_fault = _request(request, request_headers or {})
-    answer, response_fault = _response(response, response_headers)
+    sent, request_fault = _request(request, exchange.request_headers)
+    answer, response_fault = _response(response, exchange.response_headers)
     tool_names: dict[str, str] = {}
     rows = sent.get("messages")
     messages = tuple(message(row, tool_names) for row in exact(rows if isinstance(rows, list) else []))

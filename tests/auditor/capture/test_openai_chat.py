@@ -11,12 +11,24 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.capture.dialects.openai_chat import parse
+from auditor.capture.dialects import openai_chat
 from auditor.records.canonical import canonical_bytes
+from auditor.records.exchange import Exchange, Joins, Times
 from auditor.records.messages import Call, Message, Other, Reasoning, Text, ToolCall, ToolResult, place
 from auditor.records.wire import read, write
 
 SSE = {"content-type": "text/event-stream"}
+
+
+def parse(record: str, request: bytes, response: bytes, response_headers: dict[str, str]) -> Call:
+    exchange = Exchange(
+        dialect="openai_chat", method="POST", path="/v1/chat/completions", upstream="openai", status=200,
+        outcome="complete", request=None, response=None, request_headers={}, response_headers=response_headers,
+        times=Times(started="2026-01-01T00:00:00.000000000Z", upstream_headers=None, first_byte=None, last_byte=None),
+        joins=Joins(), model=None, model_digest="unknown", relayed=len(response),
+    )  # fmt: skip
+    return openai_chat.parse(record, exchange, request, response)
+
 
 
 def answered(message: dict[str, Any], **more: Any) -> Call:
