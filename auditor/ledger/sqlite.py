@@ -17,7 +17,7 @@ from auditor.ledger.journal import Owner, dead_owners
 from auditor.ledger.payloads import SqlitePayloads
 from auditor.ledger.protocol import Entry, Fence, Head, Stored
 from auditor.ledger.rows import PAGE, RawRecord, SqliteRows
-from auditor.ledger.writer import Append, Ready, Write, Writer
+from auditor.ledger.writer import Append, Ready, Write, Writer, looked_up
 from auditor.records.canonical import canonical_bytes, read_canonical
 from auditor.records.exchange import Payload
 from auditor.records.record import Record
@@ -55,7 +55,10 @@ class SqliteLedger:
         ready = []
         for entry in entries:
             body = canonical_bytes(entry.body)
-            ready.append(Ready(entry=Entry(**{**vars(entry), "body": read_canonical(body)}), body=body))
+            ready.append(Ready(
+                kind=entry.kind, project=entry.project, source=entry.source, observed_at=entry.observed_at, body=body,
+                run=looked_up(entry.body, "run"), claim=looked_up(entry.body, "claim"),
+            ))  # fmt: skip
         item = Append(entries=tuple(ready), fence=fence, closing=closing)
         self._writer.put(item)
         return item.future

@@ -19,9 +19,9 @@ from typing import Any
 from auditor.errors import Unavailable
 from auditor.ledger.blobs import pack
 from auditor.ledger.chain import ZERO, link
-from auditor.ledger.protocol import Entry, Fence, Head, Stored
+from auditor.ledger.protocol import Fence, Head, Stored
 from auditor.ledger.schema import connect
-from auditor.records.canonical import canonical_bytes, leaf_hash
+from auditor.records.canonical import Later, canonical_bytes, leaf_hash
 from auditor.records.record import RECORD_VERSION, Record
 from auditor.records.times import now_text
 
@@ -43,8 +43,14 @@ class Write:
 class Ready:
     """An entry whose body is already canonical, so that the writer thread only adds the envelope."""
 
-    entry: Entry
+    kind: str
+    project: str
+    source: str
+    observed_at: str | None
     body: bytes
+    run: str | None
+    """Text field `run` of the body, for the look-up column; so is `claim`."""
+    claim: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +151,8 @@ class Writer:
                 if refusal is not None:
                     turned_down.append((item, refusal))
                     continue
-                done.append((item, [head.append(ready) for ready in item.entries]))
+                now = now_text()
+                done.append((item, [head.append(ready, now) for ready in item.entries]))
                 for stream in item.closing:
                     _forget(connection, stream)
         connection.execute("COMMIT")
@@ -214,12 +221,11 @@ class _Tail:
         self.position, self.chain = (int(row[0]), str(row[1])) if row else (-1, ZERO)
         self._seqs: dict[tuple[str, str], int] = {}
 
-    def append(self, ready: Ready) -> Stored:
-        entry = ready.entry
-        seq = self._next_seq(entry.project, entry.source)
+    def append(self, ready: Ready, now: str) -> Stored:
+        seq = self._next_seq(ready.project, ready.source)
         record = Record(
-            kind=entry.kind, project=entry.project, source=entry.source, seq=seq, recorded_at=now_text(),
-            observed_at=entry.observed_at, body=entry.body,
+            kind=ready.kind, project=ready.project, source=ready.source, seq=seq, recorded_at=now,
+            observed_at=ready.observed_at, body=Later(ready.body),
         )  # fmt: skip
         data = envelope(record, ready.body)
         own = leaf_hash(data)
@@ -229,8 +235,8 @@ class _Tail:
         self._connection.execute(
             "INSERT INTO records(position, id, chain, kind, project, source, seq, run, claim, codec, data)"
             " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
-            (self.position, own, self.chain, entry.kind, entry.project, entry.source, seq,
-             looked_up(entry.body, "run"), looked_up(entry.body, "claim"), codec, packed),
+            (self.position, own, self.chain, ready.kind, ready.project, ready.source, seq, ready.run, ready.claim,
+             codec, packed),
         )  # fmt: skip
         return Stored(position=self.position, id=own, chain=self.chain, record=record)
 
@@ -253,8 +259,10 @@ def looked_up(body: Any, name: str) -> str | None:
 
 def envelope(record: Record, body: bytes) -> bytes:
     """Record.canonical() around a body that is canonical already: RFC 8785 sorts `body` before all other fields."""
-    rest = record.to_json()
-    del rest["body"]
+    rest = {
+        "v": record.v, "kind": record.kind, "project": record.project, "source": record.source, "seq": record.seq,
+        "recorded_at": record.recorded_at, "observed_at": record.observed_at,
+    }  # fmt: skip
     if rest["v"] != RECORD_VERSION:
         raise ValueError(f"record version {rest['v']}")
     return b'{"body":' + body + b"," + canonical_bytes(rest)[1:]

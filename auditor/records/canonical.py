@@ -7,9 +7,11 @@ rounded, because a record whose number changed on the way in would be a false re
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
+
+import orjson
 
 from auditor.errors import BadValue
 
@@ -22,6 +24,16 @@ def canonical_bytes(value: object) -> bytes:
 
     Raises BadValue for anything JSON cannot say exactly (NaN, infinity, integers beyond 2**53, lone surrogates).
     """
+    try:
+        if _same_in_both(value):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, RecursionError):  # orjson's word for lone surrogates, too deep, odd keys: the exact way decides
+        pass
+    return exact_bytes(value)
+
+
+def exact_bytes(value: object) -> bytes:
+    """canonical_bytes without its short cut: every character is written here."""
     pieces: list[str] = []
     _write(value, pieces.append)
     try:
@@ -61,6 +73,59 @@ def leaf_hash(data: bytes) -> str:
 def seed_of(key: str, replicate: int) -> int:
     """First 8 bytes of SHA-256(key || replicate) as an unsigned integer: every draw can be redone."""
     return int.from_bytes(hashlib.sha256(f"{key}|{replicate}".encode()).digest()[:8], "big")
+
+
+class Later(Mapping[str, Any]):
+    """An object in canonical bytes, read when it is first looked into; most appended bodies never are."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._value: dict[str, Any] | None = None
+
+    def _read(self) -> dict[str, Any]:
+        if self._value is None:
+            self._value = read_canonical(self._data)
+        return self._value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __repr__(self) -> str:
+        return repr(self._read())
+
+
+def _same_in_both(value: object) -> bool:
+    """Whether orjson writes this value as RFC 8785 does.
+
+    The two differ in whole and very small or large floats, in integers beyond 2**53 (refused here) and in the order
+    of keys beyond the basic plane; subclasses, dataclasses, dates and UUIDs, which orjson would write, are no JSON.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is dict:
+        if not "".join(value).isascii():  # type: ignore[call-overload]
+            return False
+        for item in value.values():  # type: ignore[attr-defined]
+            if type(item) is not str and not _same_in_both(item):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        for item in value:  # type: ignore[attr-defined]
+            if type(item) is not str and not _same_in_both(item):
+                return False
+        return True
+    if kind is int:
+        return -_SAFE_INTEGER <= value <= _SAFE_INTEGER  # type: ignore[operator]
+    if kind is float:
+        return 1e-5 <= abs(value) < 1e15 and not value.is_integer()  # type: ignore[arg-type, attr-defined]
+    return False
 
 
 def _write(value: object, put: _Put) -> None:

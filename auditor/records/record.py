@@ -11,6 +11,7 @@ RECORD_VERSION = 1
 Kind = Literal[
     "exchange",  # one proxied HTTP call, see records.exchange
     "span",  # one OTLP span, see records.telemetry
+    "log",  # one OTLP log record or event, see records.telemetry
     "telemetry",  # where the bytes of one acknowledged OTLP request are kept, see records.telemetry
     "transcript",  # an imported run, see records.exchange
     "structure",  # steps and claims of one run, see records.structure

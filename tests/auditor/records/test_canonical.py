@@ -3,6 +3,8 @@
 import json
 import math
 import struct
+from datetime import date
+from uuid import UUID
 
 import pytest
 import rfc8785
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from auditor.errors import BadValue
 from auditor.ledger.writer import envelope
-from auditor.records.canonical import canonical_bytes, read_canonical
+from auditor.records.canonical import Later, canonical_bytes, exact_bytes, read_canonical
 from auditor.records.record import Record
 
 SAFE = 2**53 - 1
@@ -29,6 +31,36 @@ def test_same_bytes_as_the_reference_package(value: object) -> None:
     ours = canonical_bytes(value)
     assert ours == rfc8785.dumps(value)  # type: ignore[arg-type]
     assert canonical_bytes(read_canonical(ours)) == ours
+
+
+FAST = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e17, 1e17) | st.floats(-1e-3, 1e-3) | TEXT,
+    lambda inner: st.lists(inner, max_size=5)
+    | st.lists(inner, max_size=3).map(tuple)
+    | st.dictionaries(st.text("abc\u00e9\uffff\U0001f600\x00\x7f", max_size=4), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(FAST)
+def test_the_short_cut_writes_what_the_exact_way_writes(value: object) -> None:
+    assert canonical_bytes(value) == exact_bytes(value)
+
+
+@pytest.mark.parametrize("value", [
+    UUID(int=1), date(2026, 1, 2), {1: 2}, {"a": UUID(int=1)}, [Record], "\ud83d", {"\ud83d": 1}, 2**53 + 1, [2**70],
+])  # fmt: skip
+def test_the_short_cut_lets_nothing_through(value: object) -> None:
+    with pytest.raises(BadValue):
+        canonical_bytes(value)
+
+
+def test_a_body_read_later_equals_the_body() -> None:
+    value = {"a": [1, {"b": 2.5}], "c": None}
+    later = Later(canonical_bytes(value))
+    assert later == value and dict(later) == value and len(later) == 2 and repr(later) == repr(value)
+    assert canonical_bytes(later) == canonical_bytes(value)
 
 
 @settings(max_examples=1000, deadline=None)
