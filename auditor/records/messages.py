@@ -4,6 +4,7 @@ Identity is not a property of a value: a message's id covers its parent's id, so
 one conversation are two messages, and two calls that share a prefix share the ids of that prefix.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -44,7 +45,10 @@ class ToolCall:
     arguments: str
     """The arguments as received: JSON text, byte for byte."""
     extra: Mapping[str, object] | None = None
-    """Also says where the tool runs when that is not the client: `{"server": "web_search"}`, `{"server": "mcp"}`."""
+    """Also says where the tool runs when that is not the client: `{"server": "web_search"}`, `{"server": "mcp"}`.
+
+    `{"form": "object"}`: the dialect carries arguments as an object and streamed this text of it, which a client that
+    sends the call back cannot know; identity then covers the object's compact form (object_text)."""
     type: Literal["tool_call"] = "tool_call"
 
 
@@ -111,6 +115,28 @@ class PlacedMessage:
 
 
 _NOT_IDENTITY = {"extra", "summary"}
+OBJECT_FORM = "object"
+"""Value of `form` in a tool call's `extra`: its arguments are an object, their text is not theirs alone."""
+COUNT_ONLY = "count_tokens"
+"""Value of `Call.about` when a call only asks how long a context is."""
+
+
+def object_text(value: object) -> str:
+    """A JSON value as compact text, keys in their order; escapes only what UTF-8 cannot hold."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def _object_form(arguments: str) -> str:
+    """Compact form of arguments; themselves when they are no JSON."""
+    try:
+        return object_text(json.loads(arguments))
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def message_json(message: Message) -> dict[str, object]:
@@ -122,6 +148,8 @@ def message_json(message: Message) -> dict[str, object]:
             continue
         if isinstance(part, Reasoning) and not (part.text or part.signature or part.redacted):
             continue
+        if isinstance(part, ToolCall) and part.extra and part.extra.get("form") == OBJECT_FORM:
+            body["arguments"] = _object_form(part.arguments)
         parts.append(body)
     form: dict[str, object] = {"role": message.role, "parts": parts}
     if message.name is not None:
@@ -202,7 +230,8 @@ class Call:
     """Id of the server-side conversation whose items come before `messages`."""
     about: str | None = None
     """Id of an earlier answer that this call only fetches, continues to stream, or cancels: its outputs replace that
-    answer's, it is no model call of its own."""
+    answer's, it is no model call of its own. COUNT_ONLY when the call only asks how many tokens a context has: it
+    has no answer and is no step of a run."""
     unknown: int = 0
     """Parts and fields this version has no word for; all are kept, in `Other` parts or `extra`."""
     logprobs: tuple[float, ...] | None = None

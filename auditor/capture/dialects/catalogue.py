@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
 
-from auditor.capture.dialects import openai_chat
+from auditor.capture.dialects import anthropic_messages, openai_chat
 from auditor.capture.stream import SseEvent
 from auditor.records.exchange import Exchange
 from auditor.records.messages import Call
@@ -46,6 +46,11 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(
         name="openai_chat", upstream="openai", routes=("POST /v1/chat/completions",), array=b"messages",
         parse=openai_chat.parse, error=openai_chat.error, moment=openai_chat.moment,
+    ),
+    Dialect(
+        name="anthropic_messages", upstream="anthropic",
+        routes=("POST /v1/messages", "POST /v1/messages/count_tokens"), array=b"messages",
+        parse=anthropic_messages.parse, error=anthropic_messages.error, moment=anthropic_messages.moment,
     ),
 )  # fmt: skip
 
