@@ -1,101 +1,119 @@
 """Content encodings of recorded bodies, undone on a copy. What was relayed stays compressed."""
 
-import importlib
 import zlib
-from typing import Any
 
+import brotli
 import zstandard
 
 MOST_BYTES = 2**30
 """Bodies that grow beyond this are not decoded: a few kilobytes can be made to expand without end."""
+
+MOST_ENCODINGS = 4
+"""Encodings one Content-Encoding value may stack."""
+_PIECE = 2**16
+_ZSTD_PIECE = 2**10
 
 
 class NotDecoded(Exception):
     """The body could not be decoded; the message says why."""
 
 
-def decode(body: bytes, content_encoding: str | None, *, whole: bool = False) -> bytes:
+class TooLarge(NotDecoded):
+    """The decoded body would be larger than allowed."""
+
+
+def decode(
+    body: bytes, content_encoding: str | None, *, whole: bool = False, most: int = MOST_BYTES
+) -> bytes:
     """Undo every encoding of a Content-Encoding value; NotDecoded says why that cannot be done.
 
-    A body that was cut off gives what it held, or, where it must be `whole`, is refused.
+    A body that was cut off gives what it held, or, where it must be `whole`, is refused. TooLarge as soon as more than
+    `most` bytes come out, before they fill memory.
     """
     names = [name.strip().lower() for name in (content_encoding or "").split(",") if name.strip()]
+    if len(names) > MOST_ENCODINGS:
+        raise NotDecoded(f"content-encoding names {len(names)} encodings")
     for name in reversed(names):
-        body = _decode_one(body, name, whole)
+        body = _decode_one(body, name, whole, most)
     return body
 
 
-def _decode_one(body: bytes, name: str, whole: bool) -> bytes:
+def _decode_one(body: bytes, name: str, whole: bool, most: int) -> bytes:
     try:
         if name == "identity":
             return body
         if name in ("gzip", "x-gzip"):
-            plain, ended = _gzip(body)
+            plain, ended = _gzip(body, most)
         elif name == "deflate":
-            plain, ended = _deflate(body)
+            plain, ended = _deflate(body, most)
         elif name == "zstd":
-            plain, ended = _zstd(body)
+            plain, ended = _zstd(body, most)
         elif name == "br":
-            plain, ended = _brotli(body), True
+            plain, ended = _brotli(body, most)
         else:
             raise NotDecoded(f"content-encoding {name} is not known")
-    except (zlib.error, zstandard.ZstdError) as fault:
+    except (zlib.error, zstandard.ZstdError, brotli.error) as fault:
         raise NotDecoded(f"content-encoding {name}: {fault}") from fault
     if whole and not ended:
         raise NotDecoded(f"content-encoding {name}: the body is cut off")
     return plain
 
 
-def _bounded(data: bytes | bytearray) -> bytes | bytearray:
-    if len(data) > MOST_BYTES:
-        raise NotDecoded("the decoded body is too large")
-    return data
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"the decoded body has more than {most} bytes")
 
 
-def _gzip(body: bytes) -> tuple[bytes, bool]:
+def _gzip(body: bytes, most: int) -> tuple[bytes, bool]:
     """(all members of a gzip body, whether the last one is complete)."""
     pieces: list[bytes] = []
-    ended = False
+    left, ended = most, False
     while body:
         member = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        pieces.append(member.decompress(body, MOST_BYTES))
-        if member.unconsumed_tail:
-            raise NotDecoded("the decoded body is too large")
+        piece = member.decompress(body, left + 1)
+        left -= len(piece)
+        if left < 0:
+            raise _too_large(most)
+        if piece:
+            pieces.append(piece)
         body, ended = member.unused_data, member.eof
     return b"".join(pieces), ended
 
 
-def _deflate(body: bytes) -> tuple[bytes, bool]:
+def _deflate(body: bytes, most: int) -> tuple[bytes, bool]:
     """Deflate with its zlib wrapper, or without, as some servers send it."""
+    found = zlib.decompressobj()
     try:
-        wrapped = zlib.decompressobj()
-        return wrapped.decompress(body, MOST_BYTES), wrapped.eof
+        plain = found.decompress(body, most + 1)
     except zlib.error:
-        bare = zlib.decompressobj(-zlib.MAX_WBITS)
-        return bare.decompress(body, MOST_BYTES), bare.eof
+        found = zlib.decompressobj(-zlib.MAX_WBITS)
+        plain = found.decompress(body, most + 1)
+    if len(plain) > most:
+        raise _too_large(most)
+    return plain, found.eof
 
 
-def _zstd(body: bytes) -> tuple[bytes, bool]:
-    """Read piece by piece, so that a body made to expand without end is noticed before it fills memory."""
-    frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+def _zstd(body: bytes, most: int) -> tuple[bytes, bool]:
+    """A little input at a time: one byte of it can mean 32 KiB."""
     plain = bytearray()
-    for start in range(0, len(body), 2**16):
-        plain += frame.decompress(body[start : start + 2**16])
-        _bounded(plain)
+    frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    for start in range(0, len(body), _ZSTD_PIECE):
+        plain += frame.decompress(body[start : start + _ZSTD_PIECE])
+        if len(plain) > most:
+            raise _too_large(most)
         if frame.eof:
             break
     return bytes(plain), frame.eof
 
 
-def _brotli(body: bytes) -> bytes:
-    """Brotli has no decoder in our dependencies; one that is installed is used."""
-    for name in ("brotli", "brotlicffi"):
-        try:
-            module: Any = importlib.import_module(name)
-        except ImportError:
-            continue
-        try:
-            return bytes(_bounded(module.decompress(body)))
-        except module.error as fault:
-            raise NotDecoded(f"content-encoding br: {fault}") from fault
-    raise NotDecoded("content-encoding br: install `brotli` to read it")
+def _brotli(body: bytes, most: int) -> tuple[bytes, bool]:
+    """A piece of output at a time."""
+    stream = brotli.Decompressor()
+    plain = bytearray(stream.process(body, output_buffer_limit=_PIECE))
+    while not stream.is_finished():
+        more = stream.process(b"", output_buffer_limit=_PIECE)
+        if not more and stream.can_accept_more_data():
+            break
+        plain += more
+        if len(plain) > most:
+            raise _too_large(most)
+    return bytes(plain), stream.is_finished()

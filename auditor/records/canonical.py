@@ -112,15 +112,9 @@ def _same_in_both(value: object) -> bool:
     if kind is dict:
         if not "".join(value).isascii():  # type: ignore[call-overload]
             return False
-        for item in value.values():  # type: ignore[attr-defined]
-            if type(item) is not str and not _same_in_both(item):
-                return False
-        return True
+        return all(type(item) is str or _same_in_both(item) for item in value.values())  # type: ignore[attr-defined]
     if kind is list or kind is tuple:
-        for item in value:  # type: ignore[attr-defined]
-            if type(item) is not str and not _same_in_both(item):
-                return False
-        return True
+        return all(type(item) is str or _same_in_both(item) for item in value)  # type: ignore[attr-defined]
     if kind is int:
         return -_SAFE_INTEGER <= value <= _SAFE_INTEGER  # type: ignore[operator]
     if kind is float:

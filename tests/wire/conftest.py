@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from auditor.capture.otlp import Intake
+from auditor.capture.otlp import Intake, Limits
 from auditor.capture.proxy import Proxy
 from auditor.ledger.protocol import Ledger, Stored
 from auditor.ledger.sqlite import SqliteLedger
@@ -90,11 +90,12 @@ def serve(upstream: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]:
     running: list[Served] = []
 
     def start(ledger: Ledger | None = None, upstreams: dict[str, str] | None = None,
-              models: ModelsTable | None = None, intake_ledger: Ledger | None = None) -> Served:  # fmt: skip
+              models: ModelsTable | None = None, intake_ledger: Ledger | None = None,
+              limits: Limits | None = None) -> Served:  # fmt: skip
         ledger = ledger if ledger is not None else SqliteLedger(tmp_path / "data" / "ledger.db")
         targets = {"openai": upstream.address} if upstreams is None else upstreams
         proxy = Proxy(ledger, targets, models or ModelsTable(), tmp_path / "data")
-        intake = Intake(intake_ledger or ledger)
+        intake = Intake(intake_ledger or ledger, limits=limits)
         listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
             _App(proxy, intake), lifespan="on", log_level="critical", server_header=False, date_header=False,

@@ -4,13 +4,18 @@ import gzip
 import http.client
 import json
 import sqlite3
+import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -19,10 +24,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
+from auditor.capture.otlp import Limits
 from auditor.errors import Unavailable
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.records.canonical import canonical_bytes
-from auditor.records.telemetry import TelemetrySpan
+from auditor.records.telemetry import TelemetryLog, TelemetrySpan
 from auditor.records.wire import read
 
 TRACE, SPAN = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
@@ -75,7 +81,8 @@ def test_the_official_exporter_is_understood(server: Any, path: str, compression
     assert one.events[0].attributes == {"x": 1.5}
     assert two.started is not None and two.started <= str(one.started) <= str(one.ended) <= str(two.ended)
     assert len(server.records(2, kind="telemetry")) == 2
-    assert server.intake.counts() == {"spans": 2, "spans_rejected": 0, "batches_refused": 0}
+    counts = server.intake.counts()
+    assert (counts["spans"], counts["spans_rejected"], counts["batches_refused"]) == (2, 0, 0)
 
 
 def test_protobuf_and_json_give_the_same_span(server: Any, shared_data: Path) -> None:
@@ -191,16 +198,130 @@ def test_another_content_type_is_refused(server: Any) -> None:
     assert post(server.port, "/v1/traces", b"a=b", "application/x-www-form-urlencoded")[0] == 415
 
 
-def test_metrics_and_logs_are_answered_politely(server: Any, upstream: Any, shared_data: Path) -> None:
+def test_metrics_are_answered_politely(server: Any, upstream: Any, shared_data: Path) -> None:
     assert post(server.port, "/v1/metrics", b"", "application/x-protobuf") == (200, "application/x-protobuf", b"")
     assert json.loads(post(server.port, "/v1/metrics", (shared_data / "otlp" / "metrics.json").read_bytes())[2]) == {}
-    status, _, answer = post(server.port, "/v1/logs", (shared_data / "otlp" / "logs.json").read_bytes())
-    partial = json.loads(answer)["partialSuccess"]
-    assert (status, partial["rejectedLogRecords"]) == (200, "1")
-    assert "not recorded" in partial["errorMessage"]
-    assert post(server.port, "/v1/logs", b"[]")[0] == 400
-    assert post(server.port, "/v1/logs", b"\xff", "application/x-protobuf")[0] == 400
     assert upstream.received == []
+
+
+def test_logs_and_events_become_records(server: Any, shared_data: Path) -> None:
+    for name in ("logs", "events"):
+        body = (shared_data / "otlp" / f"{name}.json").read_bytes()
+        status, _, answer = post(server.port, "/v1/logs", body)
+        assert (status, json.loads(answer)) == (200, {})
+    one, two = (read(TelemetryLog, dict(stored.record.body)) for stored in server.records(2, kind="log"))
+    assert (one.trace_id, one.span_id) == (TRACE, SPAN)
+    assert (one.body, one.severity, one.severity_text) == ("Example log record", 10, "Information")
+    assert one.attributes["int.attribute"] == 10 and one.resource == {"service.name": "my.service"}
+    assert (two.event, two.trace_id, two.span_id) == ("browser.page_view", None, None)
+    assert isinstance(two.body, dict) and two.body["type"] == 0
+    assert [stored.record.body["logs"] for stored in server.records(2, kind="telemetry")] == [1, 1]
+    assert server.intake.counts()["logs"] == 2
+
+
+def test_logs_in_protobuf(server: Any) -> None:
+    request = ExportLogsServiceRequest()
+    rows = request.resource_logs.add().scope_logs.add().log_records
+    good = rows.add(trace_id=bytes.fromhex(TRACE), span_id=bytes.fromhex(SPAN), severity_number=99)
+    good.event_name = "gen_ai.user.message"
+    good.body.kvlist_value.values.add(key="content").value.string_value = "hi"
+    rows.add(trace_id=b"short")
+    status, _, answer = post(server.port, "/v1/logs", request.SerializeToString(), "application/x-protobuf")
+    partial = ExportLogsServiceResponse.FromString(answer).partial_success
+    assert (status, partial.rejected_log_records) == (200, 1)
+    assert "trace_id is not 32 hex digits" in partial.error_message
+    found = read(TelemetryLog, dict(server.records(1, kind="log")[0].record.body))
+    assert (found.event, found.body, found.severity) == ("gen_ai.user.message", {"content": "hi"}, 99)
+
+
+@pytest.mark.parametrize(("body", "kind"), [(b"[]", "application/json"), (b"\xff", "application/x-protobuf")])
+def test_what_is_no_log_request_is_refused(server: Any, body: bytes, kind: str) -> None:
+    assert post(server.port, "/v1/logs", body, kind)[0] == 400
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "zstd", "br"])
+def test_every_encoding_is_read_and_a_bomb_is_refused(serve: Any, name: str) -> None:
+    server = serve(limits=Limits(body_bytes=2**20))
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.compress, "br": brotli.compress}[name]
+    assert post(server.port, "/v1/traces", pack(batch(span())), content_encoding=name)[0] == 200
+    bomb = pack(b" " * 50 * 2**20)
+    status, _, answer = post(server.port, "/v1/traces", bomb, content_encoding=name)
+    assert (status, json.loads(answer)["code"]) == (413, 8)
+    assert "smaller batches" in json.loads(answer)["message"]
+    assert len(spans(server, 1)) == 1
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(serve: Any) -> None:
+    server = serve(limits=Limits(body_bytes=1000))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.putrequest("POST", "/v1/traces")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("content-length", "1001")
+    connection.endheaders()
+    assert connection.getresponse().status == 413  # not one byte of it was sent
+    connection.close()
+
+
+class Slow(SqliteLedger):
+    """Holds every append until it is told to go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gate, self.waiting = threading.Event(), threading.Event()
+
+    def submit(self, entries: Any, fence: Any = None) -> Any:
+        self.waiting.set()
+        assert self.gate.wait(10)
+        return super().submit(entries, fence)
+
+
+def test_back_pressure_asks_to_wait_and_loses_nothing(serve: Any, tmp_path: Path) -> None:
+    slow = Slow(tmp_path / "slow.db")
+    body = batch(span())
+    server = serve(intake_ledger=slow, limits=Limits(waiting_bytes=2 * len(body) + 10))
+    answers: list[int] = []
+    first = threading.Thread(target=lambda: answers.append(post(server.port, "/v1/traces", body)[0]))
+    first.start()
+    assert slow.waiting.wait(5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/v1/traces", body, {"content-type": "application/json"})
+    refused = connection.getresponse()
+    assert (refused.status, refused.getheader("retry-after")) == (429, "1")
+    assert "wait to become durable" in json.loads(refused.read())["message"]
+    connection.close()
+    slow.gate.set()
+    first.join()
+    assert answers == [200] and server.intake.waiting_bytes == 0
+    assert post(server.port, "/v1/traces", body)[0] == 200
+    assert server.intake.counts()["batches_waited"] == 1
+    slow.close()
+
+
+def test_the_path_names_the_project(server: Any, upstream: Any) -> None:
+    assert post(server.port, "/p/shop/v1/traces", batch(span()))[0] == 200
+    assert [one.record.project for one in server.records(1, kind="span")] == ["shop"]
+    status, _, answer = post(server.port, "/p/a%20b/v1/traces", batch(span()))
+    assert (status, json.loads(answer)["code"]) == (403, 7)
+    assert upstream.received == []
+
+
+def test_a_deep_attribute_costs_its_span_alone(server: Any) -> None:
+    value: dict[str, Any] = {"intValue": 1}
+    for _ in range(60):
+        value = {"arrayValue": {"values": [value]}}
+    rows = [{"key": "deep", "value": value}]
+    status, _, answer = post(server.port, "/v1/traces", batch(span(name="good"), span(attributes=rows)))
+    assert status == 200
+    assert "nested too deeply" in json.loads(answer)["partialSuccess"]["errorMessage"]
+    deep = b'{"resourceSpans":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+    status, _, answer = post(server.port, "/v1/traces", deep)
+    assert (status, "nested too deeply" in json.loads(answer)["message"]) == (400, True)
+
+
+def test_unknown_enums_are_kept_as_they_came(server: Any) -> None:
+    assert post(server.port, "/v1/traces", batch(span(kind=77, status={"code": 9})))[0] == 200
+    [found] = spans(server, 1)
+    assert (found.kind, found.status) == (77, "unknown_9")
 
 
 def test_only_post_is_ours(server: Any, upstream: Any) -> None:
@@ -218,9 +339,10 @@ class Full(SqliteLedger):
 
 def test_what_cannot_be_stored_is_not_acknowledged(serve: Any, tmp_path: Path) -> None:
     server = serve(intake_ledger=Full(tmp_path / "full.db"))
-    status, _, answer = post(server.port, "/v1/traces", batch(span()))
-    assert status == 503
-    assert "no space left" in json.loads(answer)["message"]
+    for _ in range(2):  # the second is refused before it is read
+        status, _, answer = post(server.port, "/v1/traces", batch(span()))
+        assert status == 503
+        assert "no space left" in json.loads(answer)["message"]
     assert "no space left" in server.intake.trouble()[0]
 
 
