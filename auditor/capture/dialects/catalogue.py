@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
 
-from auditor.capture.dialects import anthropic_messages, openai_chat
+from auditor.capture.dialects import anthropic_messages, openai_chat, openai_responses
 from auditor.capture.stream import SseEvent
 from auditor.records.exchange import Exchange
 from auditor.records.messages import Call
@@ -51,6 +51,15 @@ DIALECTS: tuple[Dialect, ...] = (
         name="anthropic_messages", upstream="anthropic",
         routes=("POST /v1/messages", "POST /v1/messages/count_tokens"), array=b"messages",
         parse=anthropic_messages.parse, error=anthropic_messages.error, moment=anthropic_messages.moment,
+    ),
+    Dialect(
+        name="openai_responses", upstream="openai",
+        routes=(
+            "POST /v1/responses", "WEBSOCKET /v1/responses", "POST /v1/responses/compact",
+            "POST /v1/responses/input_tokens", "GET /v1/responses/{id}", "DELETE /v1/responses/{id}",
+            "POST /v1/responses/{id}/cancel", "GET /v1/responses/{id}/input_items",
+        ),
+        array=b"input", parse=openai_responses.parse, error=openai_chat.error, moment=openai_responses.moment,
     ),
 )  # fmt: skip
 
