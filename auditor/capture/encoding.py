@@ -22,9 +22,7 @@ class TooLarge(NotDecoded):
     """The decoded body would be larger than allowed."""
 
 
-def decode(
-    body: bytes, content_encoding: str | None, *, whole: bool = False, most: int = MOST_BYTES
-) -> bytes:
+def decode(body: bytes, content_encoding: str | None, *, whole: bool = False, most: int = MOST_BYTES) -> bytes:
     """Undo every encoding of a Content-Encoding value; NotDecoded says why that cannot be done.
 
     A body that was cut off gives what it held, or, where it must be `whole`, is refused. TooLarge as soon as more than

@@ -7,6 +7,7 @@ be taken apart again. The JSON reader is our own because Protobuf's reads OTLP's
 
 import base64
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,7 +27,7 @@ MOST_DEPTH = 48
 """Lists and maps in an attribute; deeper ones are refused with their item (Protobuf's own reader stops near here)."""
 _SAFE = 2**53
 _INT32 = 2**31
-_HEX = frozenset("0123456789abcdefABCDEF")
+_HEX = re.compile("[0-9a-fA-F]*")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _EVENT_NAME = "event.name"
 
@@ -125,8 +126,8 @@ def _proto_items(batch: ReadBatch, rows: Iterable[Any], resource: dict[str, Any]
 def _proto_span(span: Any, resource: dict[str, Any], scope: str | None) -> dict[str, Any]:
     status = span.status
     return {
-        "trace_id": _trace_id(span.trace_id.hex(), "trace_id"), "span_id": _span_id(span.span_id.hex(), "span_id"),
-        "parent_span_id": _span_id(span.parent_span_id.hex(), "parent_span_id") if span.parent_span_id else None,
+        "trace_id": _bytes_id(span.trace_id, 16, "trace_id"), "span_id": _bytes_id(span.span_id, 8, "span_id"),
+        "parent_span_id": _bytes_id(span.parent_span_id, 8, "parent_span_id") if span.parent_span_id else None,
         "name": span.name, "kind": span.kind, "started": _time(span.start_time_unix_nano),
         "ended": _time(span.end_time_unix_nano), "attributes": _proto_pairs(span.attributes, 0), "resource": resource,
         "scope": scope, "status": _status(status.code), "status_message": status.message or None,
@@ -135,8 +136,8 @@ def _proto_span(span: Any, resource: dict[str, Any], scope: str | None) -> dict[
             for row in span.events
         ],
         "links": [
-            {"trace_id": _trace_id(row.trace_id.hex(), "link trace_id"),
-             "span_id": _span_id(row.span_id.hex(), "link span_id"), "attributes": _proto_pairs(row.attributes, 0)}
+            {"trace_id": _bytes_id(row.trace_id, 16, "link trace_id"),
+             "span_id": _bytes_id(row.span_id, 8, "link span_id"), "attributes": _proto_pairs(row.attributes, 0)}
             for row in span.links
         ],
     }  # fmt: skip
@@ -154,7 +155,12 @@ def _proto_log(log: Any, resource: dict[str, Any], scope: str | None) -> dict[st
 
 
 def _proto_pairs(rows: Iterable[Any], depth: int) -> dict[str, Any]:
-    return {row.key: _proto_value(row.value, depth) for row in rows}
+    found = {}
+    for row in rows:
+        value = row.value
+        # most attributes are text: one look at it is cheaper than asking which kind it is
+        found[row.key] = value.string_value or _proto_value(value, depth)
+    return found
 
 
 def _proto_value(value: Any, depth: int) -> Any:
@@ -324,11 +330,20 @@ def _span_id(text: Any, name: str) -> str:
 
 def _id(text: Any, digits: int, name: str) -> str:
     """Lower-case hex of the right length that is not all zeros."""
-    if not isinstance(text, str) or len(text) != digits or not _HEX.issuperset(text):
+    if not isinstance(text, str) or len(text) != digits or not _HEX.fullmatch(text):
         raise _BadItem(f"{name} is not {digits} hex digits")
     if text in (_NO_TRACE, _NO_SPAN):
         raise _BadItem(f"{name} is all zeros")
     return text.lower()
+
+
+def _bytes_id(data: bytes, size: int, name: str) -> str:
+    """The same from bytes."""
+    if len(data) != size:
+        raise _BadItem(f"{name} is not {2 * size} hex digits")
+    if not any(data):
+        raise _BadItem(f"{name} is all zeros")
+    return data.hex()
 
 
 def _optional_id(text: Any, digits: int, name: str) -> str | None:
