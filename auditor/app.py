@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import sys
-import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
@@ -15,16 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auditor.audits import RunAudits
 from auditor.capture.otlp import Intake
 from auditor.capture.proxy import Proxy
-from auditor.errors import AuditorError
+from auditor.errors import AuditorError, BadSetup
+from auditor.follow import Following
 from auditor.jobs.executors.local import LocalExecutor
 from auditor.jobs.queue import SqliteQueue
 from auditor.ledger.open import open_ledger
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
 from auditor.models import ModelsTable, read_models
-from auditor.projection.follower import Follower
 from auditor.settings import Settings
-from auditor.structurer import Structurer
 from auditor.views.api import build_api
 from auditor.views.assets import mount_dashboard
 from graph.open import open_graph
@@ -38,57 +36,58 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
         self.settings = settings
+        if settings.graph_url == "memory:":
+            raise BadSetup("graph", "memory: cannot be shared with the process that follows", "use sqlite:///path")
         self.models: ModelsTable = read_models(settings.models) if settings.models else ModelsTable()
         ledger = open_ledger(settings.ledger_url)
         assert isinstance(ledger, SqliteLedger), "the only store so far"
         self.ledger = ledger
         self.graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
         self.queue = SqliteQueue(ledger.path, ledger)
-        self.proxy = Proxy(ledger, settings.upstreams, self.models, settings.data)
+        self.proxy = Proxy(settings.upstreams, settings.data)
         self.intake = Intake(ledger)
-        self.structurer = Structurer(ledger)
-        self.follower = Follower(ledger, self.graph)
-        self.audits = RunAudits(ledger, self.queue, self.models, self.structurer)
+        self.following = Following(settings.data)
+        self.audits = RunAudits(ledger, self.queue, self.models, lambda _: self._structured())
         self.executor = LocalExecutor(worker_command(settings), count=settings.workers)
-        self.stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self.structurer.run_forever, args=(self.stopping,), name="structurer", daemon=True),
-            threading.Thread(target=self.follower.run_forever, args=(self.stopping,), name="follower", daemon=True),
-        ]
+        self.follower = LocalExecutor(
+            follow_command(settings), count=1,
+            environment={"AUDITOR_NEO4J_USER": settings.neo4j_user, "AUDITOR_NEO4J_PASSWORD": settings.neo4j_password},
+        )  # fmt: skip
 
     async def start(self) -> None:
         await self.proxy.startup()
-        for thread in self._threads:
-            thread.start()
+        self.follower.start()
         self.executor.start()
 
     async def stop(self) -> None:
-        self.stopping.set()
         await self.proxy.shutdown()
         with ExitStack() as stack:
             stack.callback(self.ledger.close)
             stack.callback(self.graph.close)
             stack.callback(self.queue.close)
             stack.callback(self.executor.stop)
-            for thread in self._threads:
-                thread.join(10)
+            stack.callback(self.follower.stop)
+
+    def _structured(self) -> None:
+        """Before an audit: what was recorded by now must have its structure."""
+        self.following.wait(self.ledger.head().position)
 
     def view(self) -> dict[str, Any]:
         """JSON data of /healthz: what works, and every trouble as a sentence. Implements views.commands.Health."""
-        trouble = [*self.proxy.trouble(), *self.intake.trouble()]
-        trouble += [f"structure: {self.structurer.trouble}"] if self.structurer.trouble else []
-        trouble += [f"graph: {self.follower.trouble}"] if self.follower.trouble else []
+        following = self.following.view()
+        trouble = [*self.proxy.trouble(), *self.intake.trouble(), *following["trouble"]]
         head = self.ledger.head()
+        projected = following["graph"]["position"]
         return {
             "status": "trouble" if trouble else "ok",
             "trouble": trouble,
             "ledger": {"position": head.position, "chain": head.chain},
-            "graph": {"position": self.follower.position, "behind": head.position - self.follower.position},
-            "structure": {"position": self.structurer.position},
+            "graph": {"position": projected, "behind": head.position - projected},
+            "structure": {"position": following["structure"]["position"]},
             "jobs": self.queue.counts(),
             "workers": {"wanted": self.settings.workers, "alive": len(self.executor.processes()),
                         "restarts": self.executor.restarts},
-            "recorded": self.proxy.counts() | self.intake.counts(),
+            "recorded": self.proxy.counts() | self.intake.counts() | following["ingest"],
         }  # fmt: skip
 
 
@@ -96,6 +95,13 @@ def worker_command(settings: Settings) -> list[str]:
     """How a worker process of this server is started."""
     command = [sys.executable, "-m", "auditor", "work", "--follow-parent", "--data", str(settings.data),
                "--ledger", settings.ledger_url]  # fmt: skip
+    return command + (["--models", str(settings.models)] if settings.models else [])
+
+
+def follow_command(settings: Settings) -> list[str]:
+    """How the process that follows this server is started."""
+    command = [sys.executable, "-m", "auditor", "work", "--follow", "--follow-parent", "--data", str(settings.data),
+               "--ledger", settings.ledger_url, "--graph", settings.graph_url]  # fmt: skip
     return command + (["--models", str(settings.models)] if settings.models else [])
 
 
@@ -125,9 +131,7 @@ def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
     """Telemetry first, then the proxy's paths, then everything people look at."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await pages(scope, receive, send)
-        elif server.intake.handles(scope):
+        if server.intake.handles(scope):
             await server.intake(scope, receive, send)
         elif server.proxy.handles(scope):
             await server.proxy(scope, receive, send)
@@ -174,7 +178,7 @@ def serve(settings: Settings) -> None:
         build_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
         log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, date_header=False,
     )  # fmt: skip
-    # The recorder's thread would otherwise hold the interpreter for 5 ms at a time while a stream waits.
+    # A thread that reads OTLP would otherwise hold the interpreter for 5 ms at a time while a stream waits.
     sys.setswitchinterval(0.0005)
     LOG.info("listening on http://%s:%d/", settings.host, settings.port)
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """Starting audits: a run's newest structure -> jobs in the queue, with the `audit` record in the same transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from auditor.errors import BadInput, NotFound
@@ -12,7 +12,7 @@ from auditor.ledger.protocol import Entry, Ledger
 from auditor.models import ModelsTable
 from auditor.records import wire
 from auditor.records.verdict import Audit
-from auditor.structurer import Structurer, latest_structure
+from auditor.structurer import latest_structure
 from auditor.verdict.protocol import Protocol
 from auditor.views.commands import AuditTicket, JobView
 
@@ -23,19 +23,22 @@ OPTIONS: Mapping[str, tuple[int, int, int]] = {"replicates": (32, 8, 512)}
 class RunAudits:
     """Implements views.commands.Audits on the ledger and the queue."""
 
-    def __init__(self, ledger: Ledger, queue: Queue, models: ModelsTable, structurer: Structurer | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, queue: Queue, models: ModelsTable, catch_up: Callable[[str], object] | None = None
+    ) -> None:
+        """`catch_up` sees to it that a run's structure covers what is recorded by now."""
         self._ledger = ledger
         self._queue = queue
         self._models = models
-        self._structurer = structurer
+        self._catch_up = catch_up
 
     def start(
         self, run: str, methods: Sequence[str] | None = None, options: Mapping[str, Any] | None = None,
         requested_by: str = "api",
     ) -> AuditTicket:  # fmt: skip
         """Queue an audit; the same question about the same structure gives the same ticket and runs nothing twice."""
-        if self._structurer is not None:
-            self._structurer.catch_up(run)
+        if self._catch_up is not None:
+            self._catch_up(run)
         found = latest_structure(self._ledger, run)
         if found is None:
             raise NotFound("run", f"no run is called {run!r}", "list the runs with GET /api/v1/runs or auditor show")

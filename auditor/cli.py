@@ -31,7 +31,7 @@ FINISHED = {"done", "failed", "cancelled"}
 def stores(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say where things are; they beat AUDITOR_* and auditor.toml."""
     for option in (
-        click.option("--graph", help="Graph store: sqlite:///path, memory: or bolt://host:port."),
+        click.option("--graph", help="Graph store: sqlite:///path or bolt://host:port."),
         click.option("--ledger", help="Ledger: sqlite:///path."),
         click.option("--models", type=click.Path(path_type=Path), help="The models file (models.toml)."),
         click.option("--data", type=click.Path(path_type=Path), help="Folder for ledger, caches and keys."),
@@ -92,9 +92,15 @@ def serve(**flags: Any) -> None:
 @stores
 @click.option("--name", default="", help="Shown as the owner of its jobs.  [default: host:pid]")
 @click.option("--until-idle", is_flag=True, help="Stop when no job is ready.")
+@click.option("--follow", "following", is_flag=True, help="Run no jobs; ingest, structure and project what comes.")
 @click.option("--follow-parent", is_flag=True, hidden=True)
-def work(settings: Settings, name: str, until_idle: bool, follow_parent: bool) -> None:
+def work(settings: Settings, name: str, until_idle: bool, following: bool, follow_parent: bool) -> None:
     """Run a worker: it leases jobs from the ledger's queue, replays calls and appends evidence and verdicts."""
+    if following:
+        from auditor.follow import follow
+
+        follow(settings, follow_parent=follow_parent)
+        return
     from auditor.work import work as run
 
     run(settings, name, until_idle=until_idle, follow_parent=follow_parent)
@@ -162,7 +168,7 @@ def audit(
     with _ledger(settings) as ledger:
         models = read_models(settings.models) if settings.models else ModelsTable()
         queue = SqliteQueue(ledger.path, ledger)
-        audits = RunAudits(ledger, queue, models, Structurer(ledger))
+        audits = RunAudits(ledger, queue, models, Structurer(ledger).catch_up)
         ticket = audits.start(run, list(methods) or None, {"replicates": replicates} if replicates else {}, "cli")
         if not no_wait:
             executor = LocalExecutor(worker_command(settings), count=max(1, settings.workers))

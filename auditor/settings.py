@@ -26,7 +26,7 @@ class Settings:
     ledger: str = ""
     """`sqlite:///path`; empty means `ledger.db` in the data folder."""
     graph: str = ""
-    """`sqlite:///path`, `memory:` or `bolt://host:port`; empty means `graph.db` in the data folder."""
+    """`sqlite:///path` or `bolt://host:port`; empty means `graph.db` in the data folder."""
     models: Path | None = None
     """The models file; without it everything that needs weights says `weights_unavailable`."""
     executor: str = "local"

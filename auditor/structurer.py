@@ -30,10 +30,19 @@ class _Run:
     """What is known of one run: where its records are, and what was last appended."""
 
     records: list[int] = field(default_factory=list)
-    dirty_since: float | None = None
     version: int = 0
     latest: str = ""
     """Canonical form of the last structure without its version, to append only what differs."""
+
+
+@dataclass
+class _Dirty:
+    """A run that has records its latest structure does not know."""
+
+    first: int
+    """Position of the first of them."""
+    since: float
+    """Monotonic time of the last of them, seconds."""
 
 
 class Structurer:
@@ -44,6 +53,7 @@ class Structurer:
         self._quiet = quiet
         self._index = ThreadIndex()
         self._runs: dict[tuple[str, str], _Run] = {}
+        self._dirty: dict[tuple[str, str], _Dirty] = {}
         self._position = -1
         self._lock = threading.RLock()
         self._broken: set[str] = set()
@@ -56,12 +66,17 @@ class Structurer:
         """Last ledger position that was looked at."""
         return self._position
 
+    @property
+    def settled(self) -> int:
+        """Ledger position up to which every run has its structure."""
+        with self._lock:
+            return min((dirty.first for dirty in self._dirty.values()), default=self._position + 1) - 1
+
     def catch_up(self, run: str | None = None) -> int:
         """Read what is new and append structures at once, for every run or for one; gives how many were appended."""
         with self._lock:
             self._read()
-            due = [key for key, known in self._runs.items() if known.dirty_since is not None]
-            return sum(self._append(key) for key in due if run is None or key[1] == run)
+            return sum(self._append(key) for key in list(self._dirty) if run is None or key[1] == run)
 
     def run_forever(self, stop: threading.Event) -> None:
         """Follow until `stop` is set. What fails is tried again, and `trouble` says why until it works."""
@@ -70,12 +85,8 @@ class Structurer:
                 with self._lock:
                     self._read()
                     now = time.monotonic()
-                    due = [
-                        key
-                        for key, known in self._runs.items()
-                        if known.dirty_since is not None and now - known.dirty_since >= self._quiet
-                    ]
-                    waiting = any(known.dirty_since is not None for known in self._runs.values())
+                    due = [key for key, dirty in self._dirty.items() if now - dirty.since >= self._quiet]
+                    waiting = bool(self._dirty)
                 for key in due:
                     with self._lock:
                         self._append(key)
@@ -97,9 +108,9 @@ class Structurer:
             if stored.record.kind == "structure":
                 self._learn_structure(stored)
             elif (run := self._run_of(stored, stored.record.body)) is not None:
-                known = self._runs.setdefault((stored.record.project, run), _Run())
-                known.records.append(stored.position)
-                known.dirty_since = time.monotonic()
+                key = (stored.record.project, run)
+                self._runs.setdefault(key, _Run()).records.append(stored.position)
+                self._dirty.setdefault(key, _Dirty(stored.position, 0.0)).since = time.monotonic()
             self._position = stored.position  # only now: a record that could not be read is read again
         self._position = max(self._position, head)
 
@@ -122,10 +133,14 @@ class Structurer:
         call = self._call(stored)
         if call is None or call.exchange.joins.purpose == COUNTERFACTUAL:
             return None
-        return self._index.settled(project, self._index.add_call(call).run)
+        run = self._index.add_call(call).run
+        for owner, old in self._index.take_merged():
+            self._merge(owner, old, self._index.settled(owner, old))
+        return self._index.settled(project, run)
 
     def _merge(self, project: str, old: str, new: str) -> None:
         gone = self._runs.pop((project, old), None)
+        self._dirty.pop((project, old), None)
         if gone is not None:
             self._runs.setdefault((project, new), _Run()).records.extend(gone.records)
 
@@ -134,7 +149,7 @@ class Structurer:
         known = self._runs[key]
         calls, spans, transcripts = self._reread(sorted(set(known.records)))
         threads = [thread for thread in group(calls, spans, transcripts) if thread.run == run]
-        known.dirty_since = None
+        self._dirty.pop(key, None)
         if not threads:
             return 0
         try:
@@ -170,9 +185,9 @@ class Structurer:
 
     def _call(self, stored: Stored) -> RecordedCall | None:
         exchange = wire.read(Exchange, dict(stored.record.body))
-        if exchange.dialect is None or exchange.request is None:
+        if exchange.dialect is None or (exchange.request is None and exchange.method == "POST"):
             return None
-        request = self._ledger.payload(exchange.request)
+        request = b"" if exchange.request is None else self._ledger.payload(exchange.request)
         response = b"" if exchange.response is None else self._ledger.payload(exchange.response)
         call = parse_exchange(stored.id, exchange, request, response)
         return RecordedCall(

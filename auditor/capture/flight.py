@@ -1,24 +1,25 @@
-"""One call while it is relayed: what is known of it so far, and its crash journal."""
+"""One call while it is relayed: what is known of it, and its frames in the spool."""
 
-import asyncio
-import secrets
-from collections.abc import Callable
+import struct
+import time
 from dataclasses import dataclass, field
-from typing import Any
 
-from auditor.ledger.protocol import Ledger
+import orjson
+
+from auditor.access.protocol import Admission
+from auditor.capture.spool import END, REQUEST, RESPONSE, STATUS, Spool
 from auditor.records.exchange import Joins, Outcome
+from auditor.records.times import time_text
 
-JOURNAL_SECONDS = 0.02
-"""Bytes wait at most this long before they go to the journal; a commit later (some milliseconds) they are durable."""
-JOURNAL_BYTES = 2**16
+_TIME = struct.Struct("<Q")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Flight:
-    """Times are nanoseconds since 1970, None until the moment comes."""
+    """Times are nanoseconds since 1970. `begin` first; nothing is kept in memory but counts."""
 
-    project: str
+    spool: Spool
+    admission: Admission
     method: str
     path: str
     """Path and query as recorded: without project prefix and credentials."""
@@ -28,78 +29,53 @@ class Flight:
     joins: Joins
     started: int
     upstream: str = "none"
-    request: bytearray = field(default_factory=bytearray)
-    response: bytearray = field(default_factory=bytearray)
-    """What the upstream sent, and we passed on."""
-    response_headers: dict[str, str] = field(default_factory=dict)
     status: int | None = None
-    headers_at: int | None = None
-    first_byte: int | None = None
-    last_byte: int | None = None
+    sent: int = 0
     relayed: int = 0
     outcome: Outcome = "crashed"
     """`crashed` until it ends in another way."""
-    stream: str = field(default_factory=lambda: secrets.token_hex(16))
-    journaled: bool = False
-
-    def meta(self) -> dict[str, Any]:
-        """What the journal must hold beside bytes to become a record after a crash."""
-        return {
-            "project": self.project, "method": self.method, "path": self.path, "route": self.route,
-            "upstream": self.upstream, "request_headers": self.request_headers,
-            "response_headers": self.response_headers, "joins": vars(self.joins), "status": self.status,
-            "started": self.started, "headers_at": self.headers_at, "first_byte": self.first_byte,
-            "request_size": len(self.request),
-        }  # fmt: skip
-
-
-class Journal:
-    """Writes a flight's bytes to the ledger's crash journal, a timer tick at a time, only when it lasts longer."""
-
-    def __init__(self, flight: Flight, ledger: Ledger, failed: Callable[[Exception], None]) -> None:
-        self._flight = flight
-        self._ledger = ledger
-        self._failed = failed
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._written = 0
-        self._status_written = False
-        self._broken = False
+    _stream: int = 0
+    _broken: bool = field(default=False)
 
     def begin(self) -> None:
-        """The request is known: keep it unless the call is over soon."""
-        self._timer = self._loop.call_later(JOURNAL_SECONDS, self._flush)
+        """The call is known; from here a crash leaves a record."""
+        meta = orjson.dumps({
+            "project": self.admission.project, "method": self.method, "path": self.path, "route": self.route,
+            "headers": self.request_headers, "joins": {k: v for k, v in vars(self.joins).items() if v is not None},
+            "started": self.started,
+        })  # fmt: skip
+        self._stream = self.spool.begin(meta)
 
-    def grew(self) -> None:
-        """Bytes were passed on."""
-        if len(self._flight.response) - self._written >= JOURNAL_BYTES:
-            self._flush()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(JOURNAL_SECONDS, self._flush)
+    def asked(self, data: bytes) -> None:
+        """Bytes of the request."""
+        self.sent += len(data)
+        self._add(REQUEST, data)
+
+    def answered(self, status: int, headers: dict[str, str]) -> None:
+        """Status and headers of the answer."""
+        self.status = status
+        head = {"status": status, "headers": headers, "at": time.time_ns(), "upstream": self.upstream}
+        self._add(STATUS, orjson.dumps(head))
+
+    def gave(self, data: bytes) -> None:
+        """Bytes the client was sent."""
+        self.relayed += len(data)
+        now = _TIME.pack(time.time_ns())
+        for cut in range(0, len(data), 2**17):
+            self._add(RESPONSE, now + data[cut : cut + 2**17])
 
     def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """The call is over, however it ended."""
+        end = {"outcome": self.outcome, "upstream": self.upstream, "at": time.time_ns(), "relayed": self.relayed}
+        self._add(END, orjson.dumps(end))
         if self._broken:
-            return
-        flight = self._flight
-        try:
-            if not flight.journaled:
-                self._ledger.journal_open(flight.stream, flight.meta())
-                flight.journaled = True
-                self._ledger.journal_add(flight.stream, bytes(flight.request))
-                self._status_written = flight.status is not None
-            elif flight.status is not None and not self._status_written:
-                self._ledger.journal_open(flight.stream, flight.meta())
-                self._status_written = True
-            if len(flight.response) > self._written:
-                self._ledger.journal_add(flight.stream, bytes(flight.response[self._written :]))
-                self._written = len(flight.response)
-        except Exception as fault:  # recording trouble never reaches the user's call
+            gap = {
+                "what": f"exchange {self.method} {self.path} begun {time_text(self.started)}",
+                "why": f"could not be recorded: {'; '.join(self.spool.trouble()) or 'the spool could not be written'}",
+                "run": self.joins.run, "project": self.admission.project,
+            }  # fmt: skip
+            self.spool.lose(orjson.dumps(gap))
+
+    def _add(self, kind: int, payload: bytes) -> None:
+        if not self._broken and not self.spool.add(kind, self._stream, payload):
             self._broken = True
-            self._failed(fault)

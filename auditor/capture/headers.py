@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
@@ -20,6 +21,8 @@ _HOP_BY_HOP = {
 }  # fmt: skip
 _NOT_UPSTREAM = {b"host", b"expect"}
 OWN_PREFIX = b"x-audit-"
+_SESSIONS = (b"x-claude-code-session-id", b"session-id", b"session_id", b"x-session-id")
+"""Headers in which clients name a conversation or session of theirs."""
 _SECRET_NAME = re.compile(
     r"(^|[-_])(auth|authorization|cookie|secret|password|token|credential|credentials|signature|jwt)($|[-_])"
     r"|(api|audit|auth|access|account|private|master|subscription|functions)[-_]?key"
@@ -59,6 +62,11 @@ def text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
+@lru_cache(2048)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
 class Vault:
     """Replaces credentials by keyed fingerprints, so that equal ones are seen to be equal and nothing else is told."""
 
@@ -74,7 +82,7 @@ class Vault:
         found: dict[str, str] = {}
         for name, value in headers:
             key = text(name).lower()
-            plain = self.fingerprint(value) if _SECRET_NAME.search(key) else text(value)
+            plain = self.fingerprint(value) if _is_secret(key) else text(value)
             found[key] = f"{found[key]}, {plain}" if key in found else plain
         return found
 
@@ -87,18 +95,21 @@ class Vault:
         safe = [(n, self.fingerprint(v.encode()) if _SECRET_QUERY.search(n) else v) for n, v in pairs]
         return f"{head}?{urlencode(safe)}"
 
-    def joins(self, headers: Iterable[Header]) -> Joins:
-        """What ties a call to a run, as received."""
+    def joins(self, headers: Iterable[Header], key: str | None = None) -> Joins:
+        """What ties a call to a run, as received; `key` is the id of the project key that was used."""
         rows = {name.lower(): value for name, value in headers}
 
         def given(name: bytes) -> str | None:
             return text(rows[name]) if name in rows else None
 
         secret = rows.get(b"authorization") or rows.get(b"x-api-key") or rows.get(b"api-key")
+        retry = rows.get(b"x-stainless-retry-count", b"")
         return Joins(
             run=given(b"x-audit-run"), step=given(b"x-audit-step"), tags=given(b"x-audit-tags"),
             purpose=given(b"x-audit-purpose"), traceparent=given(b"traceparent"),
             credential=None if secret is None else self.fingerprint(_bare(secret)),
+            retry=int(retry) if retry.isdigit() and len(retry) < 6 else None,
+            session=next((text(rows[name]) for name in _SESSIONS if name in rows), None), key=key,
         )  # fmt: skip
 
 

@@ -1,36 +1,38 @@
-"""The recording proxy: a raw ASGI application under `/v1/*` and `/p/{project}/v1/*`.
+"""The recording proxy: a raw ASGI application under `/v1/*` and `/p/{project}/v1/*`, HTTP and WebSocket.
 
-Bodies and end-to-end headers pass byte for byte in both directions, each upstream read is sent on at once, and a copy
-is recorded after the answer is out. A client that goes away closes the upstream at once. Nothing that goes wrong with
-recording reaches the user's call.
+Bodies and end-to-end headers pass byte for byte in both directions, each read is sent on at once, and a copy goes to
+the spool, which is all that recording costs a call. A client that goes away closes the upstream at once. Nothing that
+goes wrong with recording reaches the user's call, unless its project asked for that (`fail_closed`).
 """
 
 import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from auditor.access.protocol import Admission, Gate, OpenGate
 from auditor.capture import upstream
 from auditor.capture.dialects import openai_chat
 from auditor.capture.dialects.catalogue import by_route
-from auditor.capture.flight import Flight, Journal
+from auditor.capture.flight import Flight
 from auditor.capture.headers import end_to_end, open_vault, to_upstream
-from auditor.capture.recorder import Recorder
-from auditor.errors import Refused
-from auditor.ledger.protocol import Ledger
-from auditor.models import ModelsTable
+from auditor.capture.spool import Spool
+from auditor.capture.websocket import relay_websocket
+from auditor.errors import Refused, Unavailable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-HEAL_SECONDS = 1.0
+HELD_BYTES = 2**20
+"""Requests up to here are read before they are sent on; longer ones stream through."""
+SPOOL = "spool"
 _ROUTE = re.compile(r"^(?:/p/(?P<project>[^/]+))?(?P<rest>/v1(?:/.*)?)$")
 _PROJECT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
@@ -38,88 +40,106 @@ _PROJECT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 class Proxy:
     """`startup` before the first call, `shutdown` after the last; `handles` says which requests are its own.
 
-    upstreams: name -> base address, the allow-list. data: folder for the fingerprint key.
+    upstreams: name -> base address, the allow-list. data: folder for the spool and the fingerprint key. gate: who may
+    come in. private: names of upstreams that may be at private addresses.
     """
 
-    def __init__(self, ledger: Ledger, upstreams: Mapping[str, str], models: ModelsTable, data: Path) -> None:
-        self._ledger = ledger
-        self._upstreams = upstream.Upstreams(upstreams)
-        self._vault = open_vault(data)
-        self._recorder = Recorder(ledger, models)
-        self._session: aiohttp.ClientSession | None = None
-        self._healer: asyncio.Task[None] | None = None
+    def __init__(self, upstreams: Mapping[str, str], data: Path, gate: Gate | None = None) -> None:
+        self.upstreams = upstream.Upstreams(upstreams)
+        self.vault = open_vault(data)
+        self.gate: Gate = gate or OpenGate()
+        self.spool = Spool(data / SPOOL)
+        self.session: aiohttp.ClientSession | None = None
+        self.accepted: Counter[str] = Counter()
+        """Calls per project since the start."""
         self._in_flight = 0
 
     async def startup(self) -> None:
-        """Record what a crashed process left behind, then open the client."""
-        try:
-            await asyncio.to_thread(self._recorder.recover)
-        except Exception as fault:  # old journals must not keep new calls from being served
-            self._recorder.failed(fault)
-        self._session = upstream.open_session()
-        self._healer = asyncio.create_task(self._heal(), name="capture-healer")
+        await self.spool.open()
+        self.session = upstream.open_session()
 
     async def shutdown(self) -> None:
-        """Close connections and finish recording."""
-        if self._healer is not None:
-            self._healer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._healer
-        if self._session is not None:
-            await self._session.close()
-        await asyncio.to_thread(self._recorder.close)
+        """Close connections and finish writing."""
+        if self.session is not None:
+            await self.session.close()
+        await self.spool.close()
 
     def handles(self, scope: Scope) -> bool:
-        """Whether a request belongs here: HTTP under `/v1` or `/p/{project}/v1`."""
-        return scope["type"] == "http" and _ROUTE.match(scope["path"]) is not None
+        """Whether a request belongs here: HTTP or WebSocket under `/v1` or `/p/{project}/v1`."""
+        return scope["type"] in ("http", "websocket") and _ROUTE.match(scope["path"]) is not None
 
     def trouble(self) -> list[str]:
         """Sentences for /healthz: what cannot be recorded at the moment."""
-        return self._recorder.trouble()
+        return self.spool.trouble()
 
     def counts(self) -> dict[str, int]:
         """Figures for /healthz and /metrics."""
-        return self._recorder.counts() | {"exchanges_in_flight": self._in_flight}
+        return {"exchanges_accepted": self.accepted.total(), "exchanges_in_flight": self._in_flight,
+                **self.spool.counts()}  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relay one request."""
-        flight = self._flight(scope)
-        call = _Relay(self, scope, receive, send, flight)
         self._in_flight += 1
         try:
-            await call.run()
+            if scope["type"] == "websocket":
+                await relay_websocket(self, scope, receive, send)
+            else:
+                await _Relay(self, scope, receive, send).run()
         finally:
             self._in_flight -= 1
-            self._recorder.record(flight)
 
-    def _flight(self, scope: Scope) -> Flight:
-        raw, route = _raw_path(scope)
-        match = _ROUTE.match(route)
-        project = (match and match["project"]) or "default"
-        if match is not None and match["project"]:
-            prefix = len(f"/p/{match['project']}")
-            raw, route = raw[prefix:], route[prefix:]
+    def flight(self, scope: Scope, method: str) -> "tuple[Flight, Refused | None]":
+        """(a new call that has begun in the spool, why it is refused or None)."""
+        raw, route, project, wrong = _place(scope)
         headers = scope["headers"]
-        return Flight(
-            project=project if _PROJECT.match(project) else "default", method=scope["method"],
-            path=self._vault.path(raw), route=route, request_headers=self._vault.stored(headers),
-            joins=self._vault.joins(headers), started=time.time_ns(),
+        refusal: Refused | None = wrong
+        admission = Admission()
+        if refusal is None:
+            client = scope.get("client")
+            try:
+                admission = self.gate.admit(headers, "ingest", project=project, client=client[0] if client else None)
+            except Refused as fault:
+                refusal = fault
+        self.accepted[admission.project] += 1
+        joins = self.vault.joins(headers, admission.key)
+        flight = Flight(
+            spool=self.spool, admission=admission, method=method, path=self.vault.path(raw), route=route,
+            request_headers=self.vault.stored(headers), joins=joins, started=time.time_ns(),
         )  # fmt: skip
+        flight.begin()
+        return flight, refusal
 
-    async def _heal(self) -> None:
-        """Look now and then whether gaps can be recorded at last."""
-        while True:
-            await asyncio.sleep(HEAL_SECONDS)
-            if self._recorder.trouble():
-                await asyncio.to_thread(self._recorder.heal)
+    def target(self, scope: Scope, flight: Flight) -> upstream.Target:
+        """Where a call goes; Refused when nowhere."""
+        return self.upstreams.target(flight.method, flight.route, _place(scope)[0])
+
+    def headers(self, scope: Scope, admission: Admission) -> list[tuple[bytes, bytes]]:
+        """What the upstream is sent; a vaulted credential takes the place of the client's."""
+        rows = to_upstream(scope["headers"])
+        if admission.credential is None:
+            return rows
+        credentials = {b"authorization", b"x-api-key", b"api-key"}
+        return [row for row in rows if row[0] not in credentials] + list(admission.credential)
 
 
-def _raw_path(scope: Scope) -> tuple[str, str]:
-    """(path and query as received, path as received)."""
-    raw = scope.get("raw_path") or scope["path"].encode()
-    route = raw.split(b"?", 1)[0].decode("latin-1")
+def error_body(method: str, route: str, text: str, code: str) -> bytes:
+    """An error of ours in the dialect's envelope."""
+    dialect = by_route(method, route)
+    return json.dumps((dialect.error if dialect else openai_chat.error)(text, code)).encode()
+
+
+def _place(scope: Scope) -> tuple[str, str, str | None, Refused | None]:
+    """(path and query without project prefix, path alone, project of the prefix, why it is refused)."""
+    raw = (scope.get("raw_path") or scope["path"].encode()).split(b"?", 1)[0].decode("latin-1")
     query = scope.get("query_string", b"").decode("latin-1")
-    return (f"{route}?{query}" if query else route), route
+    match = _ROUTE.match(raw)
+    if match is None:
+        return raw, raw, None, Refused("path", "is not under /v1", "send it to /v1/… or /p/{project}/v1/…")
+    project, rest = match["project"], match["rest"]
+    wrong = None
+    if project is not None and not _PROJECT.match(project):
+        wrong = Refused("project", "is not a project name", "use letters, digits, dots, hyphens, underscores")
+    return (f"{rest}?{query}" if query else rest), rest, project, wrong
 
 
 class _Stopped(Exception):
@@ -129,65 +149,103 @@ class _Stopped(Exception):
 class _Relay:
     """One call: read the request, send it on, send the answer back, unless the client leaves first."""
 
-    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send, flight: Flight) -> None:
+    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send) -> None:
         self._proxy = proxy
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._flight = flight
-        self._journal = Journal(flight, proxy._ledger, proxy._recorder.failed)
+        self._flight, self._refusal = proxy.flight(scope, scope["method"])
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._begun = False
+        self._gone = False
+        self._over = False
 
     async def run(self) -> None:
-        if not await self._read_request():
-            self._flight.outcome = "client_cancelled"
-            return
-        self._journal.begin()
-        relay = asyncio.ensure_future(self._relay())
-        gone = asyncio.ensure_future(self._until_gone())
+        flight, self._task = self._flight, asyncio.current_task()
         try:
-            await asyncio.wait((relay, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not relay.done():
-                self._flight.outcome = "client_cancelled"
+            body = await self._read_request()
+            if body is None:
+                flight.outcome = "client_cancelled"
+                return
+            await self._relay(body)
+        except _Stopped:
+            pass  # left unfinished, which the server turns into a broken connection
+        except asyncio.CancelledError:
+            if not self._gone or self._task is None:
+                raise  # the server is shutting down
+            flight.outcome = "client_cancelled"
+            self._task.uncancel()
         finally:
-            # Also on the way out of a server that is shutting down: both must be over before the flight is recorded.
-            for task in (relay, gone):
-                task.cancel()
-            await asyncio.gather(relay, gone, return_exceptions=True)
-            self._journal.end()
-        if not relay.cancelled() and (fault := relay.exception()) is not None and not isinstance(fault, _Stopped):
-            raise fault
+            self._over = True
+            if self._watcher is not None:
+                self._watcher.cancel()
+            flight.end()
 
-    async def _read_request(self) -> bool:
-        """Read the whole body; False when the client left before its end."""
+    async def _read_request(self) -> bytes | AsyncIterator[bytes] | None:
+        """The whole body, or an iterator over a long one; None when the client left before its end."""
+        held = b""
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                return False
-            self._flight.request += message.get("body", b"")
+                return None
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                self._flight.asked(chunk)
+            held = held + chunk if held else chunk
             if not message.get("more_body", False):
-                return True
+                self._watcher = asyncio.ensure_future(self._until_gone())
+                return held
+            if len(held) > HELD_BYTES:
+                return self._rest(held)
+
+    async def _rest(self, held: bytes) -> AsyncIterator[bytes]:
+        """A long request, piece by piece."""
+        yield held
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._leave()
+                raise ConnectionResetError("the client left while it sent its request")
+            chunk = message.get("body", b"")
+            if chunk:
+                self._flight.asked(chunk)
+                yield chunk
+            if not message.get("more_body", False):
+                self._watcher = asyncio.ensure_future(self._until_gone())
+                return
 
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._leave()
 
-    async def _relay(self) -> None:
+    def _leave(self) -> None:
+        """The client is gone: stop whatever is being done for it."""
+        if not self._over and self._task is not None:
+            self._gone = True
+            self._task.cancel()
+
+    async def _relay(self, body: bytes | AsyncIterator[bytes]) -> None:
         """Send the request on and the answer back, and say in the flight how it ended."""
-        flight = self._flight
+        flight, proxy = self._flight, self._proxy
         try:
-            target = self._target()
-        except Refused as fault:
+            if self._refusal is not None:
+                raise self._refusal
+            target = proxy.target(self._scope, flight)
+            if flight.admission.fail_closed:
+                await self._kept()
+        except (Refused, Unavailable) as fault:
             flight.outcome = "refused"
             await self._own_answer(fault.status, fault.code, str(fault))
             return
         flight.upstream = target.name
-        assert self._proxy._session is not None, "startup() comes first"
-        headers = to_upstream(self._scope["headers"])
-        body = bytes(flight.request) if flight.request or _has_body(self._scope["headers"]) else None
+        assert proxy.session is not None, "startup() comes first"
+        headers = proxy.headers(self._scope, flight.admission)
+        data = body if body or _has_body(self._scope["headers"]) else None
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await upstream.request(self._proxy._session, flight.method, target, headers, body)
+            response = await upstream.request(proxy.session, flight.method, target, headers, data)
             await self._answer(response)
             flight.outcome = "complete"
             response.release()
@@ -198,42 +256,48 @@ class _Relay:
             if response is not None:
                 response.close()  # not released: the connection is cut, so that the upstream stops working at once
 
-    def _target(self) -> upstream.Target:
-        raw, _ = _raw_path(self._scope)
-        match = _ROUTE.match(raw.split("?", 1)[0])
-        if match is None:
-            raise Refused("path", "is not under /v1", "send it to /v1/… or /p/{project}/v1/…")
-        if match["project"]:
-            if not _PROJECT.match(match["project"]):
-                raise Refused("project", "is not a project name", "use letters, digits, dots, hyphens, underscores")
-            raw = raw[len(f"/p/{match['project']}") :]
-        return self._proxy._upstreams.target(self._flight.method, self._flight.route, raw)
+    async def _kept(self) -> None:
+        """In a fail-closed project the request is durable before it leaves."""
+        try:
+            await self._proxy.spool.settle()
+        except Unavailable as fault:
+            problem = f"is required by this project and fails: {fault.problem}"
+            raise Unavailable("recording", problem, fault.fix) from fault
 
     async def _answer(self, response: aiohttp.ClientResponse) -> None:
-        flight = self._flight
-        flight.headers_at = time.time_ns()
-        flight.status = response.status
+        flight, content = self._flight, response.content
         headers = end_to_end(response.raw_headers)
-        flight.response_headers = self._proxy._vault.stored(headers)
+        flight.answered(response.status, self._proxy.vault.stored(headers))
         await self._to_client({"type": "http.response.start", "status": response.status, "headers": headers})
         self._begun = True
-        async for chunk in response.content.iter_any():
-            if flight.first_byte is None:
-                flight.first_byte = time.time_ns()
-            await self._to_client({"type": "http.response.body", "body": chunk, "more_body": True})
-            flight.response += chunk
-            flight.relayed += len(chunk)
-            self._journal.grew()
-        flight.last_byte = time.time_ns()
-        await self._to_client({"type": "http.response.body", "body": b"", "more_body": False})
+        closed = flight.admission.fail_closed
+        while True:
+            chunk = await content.readany()
+            more = not content.at_eof()
+            if chunk and closed:
+                flight.gave(chunk)
+                await self._still_kept()
+            await self._to_client({"type": "http.response.body", "body": chunk, "more_body": more})
+            if chunk and not closed:
+                flight.gave(chunk)
+            if not more:
+                return
+
+    async def _still_kept(self) -> None:
+        """In a fail-closed project every byte is durable before the client gets it; else the answer breaks off."""
+        try:
+            await self._proxy.spool.settle()
+        except Unavailable as fault:
+            self._flight.outcome = "refused"
+            raise _Stopped from fault
 
     async def _to_client(self, message: MutableMapping[str, Any]) -> None:
         """Send to the client; a client that is gone ends the relay the way a disconnect does."""
         try:
             await self._send(message)
         except OSError as fault:
-            self._flight.outcome = "client_cancelled"
-            raise asyncio.CancelledError from fault
+            self._leave()
+            raise _Stopped from fault
 
     async def _failed(self, target: upstream.Target, fault: Exception) -> None:
         """The upstream could not be reached, or broke off."""
@@ -249,17 +313,12 @@ class _Relay:
     async def _own_answer(self, status: int, code: str, text: str) -> None:
         """An answer of ours in the dialect's error envelope."""
         flight = self._flight
-        dialect = by_route(flight.method, flight.route)
-        error = dialect.error if dialect else openai_chat.error
-        body = json.dumps(error(text, code)).encode()
+        body = error_body(flight.method, flight.route, text, code)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        flight.status = status
-        flight.response += body
-        flight.response_headers = self._proxy._vault.stored(headers)
+        flight.answered(status, {name.decode(): value.decode() for name, value in headers})
         await self._to_client({"type": "http.response.start", "status": status, "headers": headers})
         await self._to_client({"type": "http.response.body", "body": body, "more_body": False})
-        flight.relayed += len(body)
-        flight.last_byte = time.time_ns()
+        flight.gave(body)
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:

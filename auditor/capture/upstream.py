@@ -1,7 +1,7 @@
 """Where calls go: the allow-list of upstreams, and the HTTP client that speaks to them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -69,7 +69,8 @@ def open_session() -> aiohttp.ClientSession:
 
 
 async def request(
-    session: aiohttp.ClientSession, method: str, target: Target, headers: list[Header], body: bytes | None
+    session: aiohttp.ClientSession, method: str, target: Target, headers: list[Header],
+    body: bytes | AsyncIterator[bytes] | None,
 ) -> aiohttp.ClientResponse:
     """Send a request on and wait for the headers of its answer."""
     rows = [(name.decode("latin-1"), _value(value)) for name, value in headers]

@@ -96,20 +96,4 @@ class Ledger(Protocol):
         """Wait until a record behind `after` exists (also from other processes); False when time ran out."""
         ...
 
-    def journal_open(self, stream: str, meta: Mapping[str, Any]) -> None:
-        """Begin a crash journal for an exchange that is being relayed."""
-        ...
-
-    def journal_add(self, stream: str, data: bytes) -> None:
-        """Bytes the client has been sent; durable within the stated lag."""
-        ...
-
-    def journal_close(self, stream: str) -> None:
-        """The exchange has its record; forget the journal with the next append."""
-        ...
-
-    def journals(self) -> list[tuple[str, dict[str, Any], bytes]]:
-        """Journals a crashed process left behind: stream, meta, bytes so far."""
-        ...
-
     def close(self) -> None: ...

@@ -4,7 +4,6 @@ records     one row per appended fact: canonical bytes (zstd or plain), id, chai
 payloads    address = SHA-256(salt || bytes) -> bytes; salt and data are what an erasure removes
 dedup       SHA-256 of the plain bytes -> address: a look-up only, nothing is derived from it
 contexts    prefix chain of conversations: h = SHA-256(parent || address)
-journals    exchanges that are being relayed, with the bytes so far (journal_chunks)
 """
 
 import sqlite3
@@ -32,9 +31,6 @@ CREATE TABLE IF NOT EXISTS payloads(
   address TEXT PRIMARY KEY, salt BLOB NOT NULL, codec INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS dedup(plain BLOB PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contexts(h BLOB PRIMARY KEY, parent BLOB NOT NULL, address BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS journals(stream TEXT PRIMARY KEY, owner TEXT NOT NULL, meta TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS journal_chunks(n INTEGER PRIMARY KEY, stream TEXT NOT NULL, data BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS journal_chunks_stream ON journal_chunks(stream, n);
 """
 
 

@@ -1,10 +1,9 @@
 """The ledger in one SQLite file: any number of reading threads and processes, one writer thread per process."""
 
-import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from auditor.errors import LedgerBroken, NotFound
 from auditor.ledger import schema
 from auditor.ledger.blobs import unpack
 from auditor.ledger.chain import ZERO
-from auditor.ledger.journal import Owner, dead_owners
 from auditor.ledger.payloads import SqlitePayloads
 from auditor.ledger.protocol import Entry, Fence, Head, Stored
 from auditor.ledger.rows import PAGE, RawRecord, SqliteRows
-from auditor.ledger.writer import Append, Ready, Write, Writer, looked_up
+from auditor.ledger.writer import Append, Ready, Writer, looked_up
 from auditor.records.canonical import canonical_bytes, read_canonical
 from auditor.records.exchange import Payload
 from auditor.records.record import Record
@@ -35,9 +33,6 @@ class SqliteLedger:
         self._readers = schema.Readers(self.path)
         self._news = threading.Condition()
         self._seen = -1
-        self._local = threading.local()
-        self._owner = Owner(self.path)
-        self._inherited: set[str] = set()
         self._writer = Writer(self.path, self._committed)
         self._payloads = SqlitePayloads(self._readers, self._writer)
         self._rows = SqliteRows(self._readers)
@@ -50,8 +45,6 @@ class SqliteLedger:
 
     def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[list[Stored]]":
         """Queue an append. BadValue at once when a body has no exact JSON form; a fence's refusal via the future."""
-        closing = tuple(getattr(self._local, "closing", ()))
-        self._local.closing = []
         ready = []
         for entry in entries:
             body = canonical_bytes(entry.body)
@@ -59,7 +52,7 @@ class SqliteLedger:
                 kind=entry.kind, project=entry.project, source=entry.source, observed_at=entry.observed_at, body=body,
                 run=looked_up(entry.body, "run"), claim=looked_up(entry.body, "claim"),
             ))  # fmt: skip
-        item = Append(entries=tuple(ready), fence=fence, closing=closing)
+        item = Append(entries=tuple(ready), fence=fence)
         self._writer.put(item)
         return item.future
 
@@ -136,50 +129,9 @@ class SqliteLedger:
                 if self._seen <= after:
                     self._news.wait(min(left, POLL_SECONDS))
 
-    # --- crash journal
-
-    def journal_open(self, stream: str, meta: Mapping[str, Any]) -> None:
-        values = (stream, self._owner.name(), json.dumps(dict(meta)))
-        self._writer.put(Write(statement="INSERT OR REPLACE INTO journals VALUES(?,?,?)", values=values))
-
-    def journal_add(self, stream: str, data: bytes) -> None:
-        self._payloads.refuse_when_full()
-        statement = "INSERT INTO journal_chunks(stream, data) VALUES(?,?)"
-        self._writer.put(Write(statement=statement, values=(stream, data), size=len(data)))
-
-    def journal_close(self, stream: str) -> None:
-        """Forget the journal in the same transaction as the next append that this thread submits."""
-        if not hasattr(self._local, "closing"):
-            self._local.closing = []
-        self._local.closing.append(stream)
-
-    def journals(self) -> list[tuple[str, dict[str, Any], bytes]]:
-        """Journals of processes that are gone; they are taken over, so that only one living process gets them."""
-        dead = dead_owners(self.path, self._owner)
-        mine = self._owner.name()
-
-        def take(connection: sqlite3.Connection) -> None:
-            for owner in dead:
-                rows = connection.execute("SELECT stream FROM journals WHERE owner=?", (owner,)).fetchall()
-                self._inherited.update(row[0] for row in rows)
-                connection.execute("UPDATE journals SET owner=? WHERE owner=?", (mine, owner))
-
-        if dead:
-            self.append([], fence=take)
-            for owner in dead:
-                self._owner.bury(owner)
-        found = []
-        with self._readers.use() as connection:
-            for stream, meta in connection.execute("SELECT stream, meta FROM journals WHERE owner=?", (mine,)):
-                if stream in self._inherited:
-                    chunks = connection.execute("SELECT data FROM journal_chunks WHERE stream=? ORDER BY n", (stream,))
-                    found.append((stream, json.loads(meta), b"".join(row[0] for row in chunks)))
-        return found
-
     def close(self) -> None:
         self._writer.close()
         self._readers.close()
-        self._owner.close()
 
     # --- rows as stored, for verification and export
 

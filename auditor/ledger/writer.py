@@ -1,7 +1,7 @@
 """The one writer thread of a process: takes work from a queue, commits it in groups.
 
 A group ends at 256 items, or as soon as the queue is empty when somebody waits for an append; work that nobody waits
-for (payloads, journal bytes) lingers a few milliseconds so that it shares a commit. Work that was not asked to be
+for (payloads) lingers a few milliseconds so that it shares a commit. Work that was not asked to be
 durable yet and whose commit failed is kept and goes first into the next group, so that an acknowledged record never
 points to a payload that was lost.
 """
@@ -55,11 +55,10 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Append:
-    """Entries to be appended in one transaction, with the journals that end with them."""
+    """Entries to be appended in one transaction."""
 
     entries: tuple[Ready, ...]
     fence: Fence | None
-    closing: tuple[str, ...]
     future: "Future[list[Stored]]" = field(default_factory=Future)
 
 
@@ -81,7 +80,7 @@ class Writer:
         self._lock = threading.Lock()
         self._closed = False
         self.waiting_bytes = 0
-        """Payload and journal bytes accepted but not yet durable."""
+        """Payload bytes accepted but not yet durable."""
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -153,8 +152,6 @@ class Writer:
                     continue
                 now = now_text()
                 done.append((item, [head.append(ready, now) for ready in item.entries]))
-                for stream in item.closing:
-                    _forget(connection, stream)
         connection.execute("COMMIT")
         self._backlog.clear()
         with self._lock:
@@ -205,11 +202,6 @@ def _fenced(connection: sqlite3.Connection, item: Append) -> Exception | None:
         return refusal
     connection.execute("RELEASE fence")
     return None
-
-
-def _forget(connection: sqlite3.Connection, stream: str) -> None:
-    connection.execute("DELETE FROM journal_chunks WHERE stream=?", (stream,))
-    connection.execute("DELETE FROM journals WHERE stream=?", (stream,))
 
 
 class _Tail:

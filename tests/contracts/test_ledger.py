@@ -166,32 +166,6 @@ def test_two_openings_append_to_one_chain(ledger: Ledger, reopen: Opener) -> Non
     assert both == list(range(200))
 
 
-def test_a_journal_is_not_a_living_owners_business(ledger: Ledger, reopen: Opener) -> None:
-    ledger.journal_open("s1", {"path": "/v1"})
-    ledger.journal_add("s1", b"ab")
-    ledger.append([])
-    assert ledger.journals() == []
-    assert reopen().journals() == []
-
-
-def test_a_journal_outlives_its_owner_and_ends_with_the_append(reopen: Opener) -> None:
-    first = reopen()
-    first.journal_open("kept", {"path": "/v1"})
-    first.journal_add("kept", b"ab")
-    first.journal_add("kept", b"\xffcd")
-    first.journal_open("done", {})
-    first.journal_close("done")
-    first.append([gap("done")])
-    first.close()
-    second = reopen()
-    assert second.journals() == [("kept", {"path": "/v1"}, b"ab\xffcd")]
-    third = reopen()
-    assert third.journals() == []
-    second.journal_close("kept")
-    second.append([gap("recovered")])
-    assert second.journals() == []
-
-
 # --- bodies cut at their messages
 
 

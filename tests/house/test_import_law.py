@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "safetensors", "tokenizers"}
 COMPOSITION_ROOTS = {
-    "auditor.app", "auditor.work", "auditor.cli", "auditor.__main__", "auditor.structurer", "auditor.audits",
+    "auditor.app", "auditor.work", "auditor.follow", "auditor.cli", "auditor.__main__", "auditor.structurer",
+    "auditor.audits",
     "auditor.demo", "auditor.demo.phases", "auditor.demo.processes", "auditor.demo.report", "auditor.demo.screen",
 }  # fmt: skip
 
@@ -23,7 +24,8 @@ MAY_IMPORT = {
     "auditor.settings": set(),
     "auditor.models": set(),
     "auditor.statistics": set(),
-    "auditor.capture": {"auditor.models", "auditor.ledger.protocol"},
+    "auditor.access": {"auditor.ledger.protocol"},
+    "auditor.capture": {"auditor.models", "auditor.ledger.protocol", "auditor.access"},
     "auditor.ledger": set(),
     "auditor.structure": set(),
     "auditor.projection": {"auditor.ledger", "graph"},

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 import uvicorn
 
+from auditor.access.protocol import Gate
+from auditor.capture.headers import open_vault
+from auditor.capture.ingest import Ingester
 from auditor.capture.otlp import Intake, Limits
-from auditor.capture.proxy import Proxy
+from auditor.capture.proxy import SPOOL, Proxy
 from auditor.ledger.protocol import Ledger, Stored
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.models import ModelsTable
@@ -34,6 +37,7 @@ class Served:
     port: int
     ledger: Ledger
     proxy: Proxy
+    ingester: Ingester
     intake: Intake
     data: Path
     stop: Callable[[], None]
@@ -46,7 +50,8 @@ class Served:
             if len(found) >= count:
                 break
             self.ledger.watch(self.ledger.head().position, 0.1)
-        assert len(found) == count, f"{len(found)} {kind} records, {self.proxy.counts()}, {self.proxy.trouble()}"
+        state = f"{self.proxy.counts()}, {self.ingester.counts()}, {self.ingester.trouble}"
+        assert len(found) == count, f"{len(found)} {kind} records, {state}"
         return found
 
 
@@ -91,10 +96,15 @@ def serve(upstream: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
     def start(ledger: Ledger | None = None, upstreams: dict[str, str] | None = None,
               models: ModelsTable | None = None, intake_ledger: Ledger | None = None,
-              limits: Limits | None = None) -> Served:  # fmt: skip
+              limits: Limits | None = None, gate: Gate | None = None) -> Served:  # fmt: skip
         ledger = ledger if ledger is not None else SqliteLedger(tmp_path / "data" / "ledger.db")
         targets = {"openai": upstream.address} if upstreams is None else upstreams
-        proxy = Proxy(ledger, targets, models or ModelsTable(), tmp_path / "data")
+        data = tmp_path / "data"
+        proxy = Proxy(targets, data, gate)
+        ingester = Ingester(ledger, models or ModelsTable(), data / SPOOL, open_vault(data))
+        ended = threading.Event()
+        following = threading.Thread(target=ingester.run_forever, args=(ended,), daemon=True)
+        following.start()
         intake = Intake(intake_ledger or ledger, limits=limits)
         listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
@@ -112,10 +122,13 @@ def serve(upstream: Any, tmp_path: Path) -> Iterator[Callable[..., Served]]:
         def stop() -> None:
             server.should_exit = True
             thread.join(10)
+            ended.set()
+            following.join(10)
             ledger.close()
 
         running.append(Served(
-            port=listener.getsockname()[1], ledger=ledger, proxy=proxy, intake=intake, data=tmp_path / "data", stop=stop
+            port=listener.getsockname()[1], ledger=ledger, proxy=proxy, ingester=ingester, intake=intake, data=data,
+            stop=stop,
         ))  # fmt: skip
         return running[-1]
 

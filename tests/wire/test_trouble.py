@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from auditor.access.protocol import Admission
 from auditor.errors import Unavailable
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
@@ -53,14 +54,16 @@ class Flaky(SqliteLedger):
             raise OSError("disk on fire")
         return super().put(data)
 
-    def journal_add(self, stream: str, data: bytes) -> None:
-        if self.broken:
-            raise Unavailable("ledger", "no space left", "make room")
-        super().journal_add(stream, data)
+
+def until(condition: Any, seconds: float = 8.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("broken", ["at once", "later"])
-def test_calls_go_on_while_the_ledger_fails_and_become_gaps(
+def test_calls_wait_in_the_spool_while_the_ledger_fails(
     broken: str, upstream: Any, reply: Any, serve: Any, tmp_path: Path
 ) -> None:
     upstream.script = [reply(pieces=[b"a", b"b"], chunked=True, pause=0.05)]
@@ -69,32 +72,84 @@ def test_calls_go_on_while_the_ledger_fails_and_become_gaps(
     ledger.broken = broken
     for _ in range(3):
         assert b"\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n" in post(server.port)
-    deadline = time.monotonic() + 5
-    while server.proxy.counts()["gaps_waiting"] < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert "3 exchanges are not recorded yet" in server.proxy.trouble()[0]
-    assert "no space left" in server.proxy.trouble()[0] or "disk on fire" in server.proxy.trouble()[0]
+    until(lambda: server.ingester.trouble is not None)
+    assert "no space left" in server.ingester.trouble or "disk on fire" in server.ingester.trouble
     ledger.broken = None
-    gaps = [read(Gap, dict(one.record.body)) for one in server.records(3, kind="gap")]
-    assert {gap.run for gap in gaps} == {"r9"}
-    assert all("POST /v1/chat/completions" in gap.what for gap in gaps)
-    time.sleep(0.1)
-    assert server.proxy.trouble() == []
-    assert server.proxy.counts()["exchanges_failed"] >= 3
+    found = [read(Exchange, dict(one.record.body)) for one in server.records(3)]
+    assert [ledger.payload(one.response) for one in found] == [b"ab"] * 3  # type: ignore[arg-type]
+    until(lambda: server.ingester.trouble is None)
+    assert verify(ledger).intact
+
+
+def test_calls_go_on_while_the_spool_cannot_be_written_and_become_gaps(
+    upstream: Any, reply: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.script = [reply(pieces=[b"ab"])]
+    server = serve()
     post(server.port)
-    assert len(server.records(1)) == 1
+    server.records(1)
+    real = os.write
+
+    def full(file: int, data: Any) -> int:
+        if file == server.proxy.spool._file:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr("auditor.capture.spool.MOST_WAITING", 300)
+    monkeypatch.setattr("auditor.capture.spool.os.write", full)
+    assert post(server.port).endswith(b"ab")
+    until(lambda: server.proxy.trouble())
+    for _ in range(2):
+        assert post(server.port).endswith(b"ab")
+    assert "No space left" in server.proxy.trouble()[0] and "3 calls are lost" in server.proxy.trouble()[0]
+    monkeypatch.setattr("auditor.capture.spool.os.write", real)
+    gaps = [read(Gap, dict(one.record.body)) for one in server.records(3, "gap")]
+    assert gaps and {gap.run for gap in gaps} == {"r9"}
+    assert all("POST /v1/chat/completions" in gap.what and "No space left" in gap.why for gap in gaps)
+    until(lambda: server.proxy.trouble() == [])
+    post(server.port)
+    # The one whose beginning was still kept is recorded as far as it was, beside its gap.
+    assert [read(Exchange, dict(one.record.body)).response is None for one in server.records(3)] == [False, True, False]
+
+
+class Strict:
+    """A gate whose project may only go on while it is recorded."""
+
+    def admit(self, headers: Any, right: Any, *, project: Any, client: Any) -> Admission:
+        return Admission(project="strict", fail_closed=True)
+
+
+def test_a_fail_closed_project_does_not_go_on_unrecorded(
+    upstream: Any, reply: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.script = [reply(pieces=[b"ab"])]
+    server = serve(gate=Strict())
+    assert post(server.port).endswith(b"ab")
+    server.records(1)
+    real = os.write
+
+    def full(file: int, data: Any) -> int:
+        if file == server.proxy.spool._file:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr("auditor.capture.spool.os.write", full)
+    answer = post(server.port)
+    assert b" 503 " in answer and b"required by this project" in answer
+    assert len(upstream.received) == 1
+    monkeypatch.setattr("auditor.capture.spool.os.write", real)
+    refused = [read(Exchange, dict(one.record.body)) for one in server.records(2)][1]
+    assert refused.outcome == "refused" and refused.status == 503
 
 
 SERVER = """
 import asyncio, sys, uvicorn
 from pathlib import Path
 from auditor.capture.proxy import Proxy
-from auditor.ledger.sqlite import SqliteLedger
-from auditor.models import ModelsTable
 
 async def main():
     data = Path(sys.argv[1])
-    proxy = Proxy(SqliteLedger(data / "ledger.db"), {"openai": sys.argv[2]}, ModelsTable(), data)
+    proxy = Proxy({"openai": sys.argv[2]}, data)
     await proxy.startup()
     config = uvicorn.Config(proxy, port=int(sys.argv[3]), lifespan="off", log_level="critical")
     await uvicorn.Server(config).serve()
@@ -161,8 +216,8 @@ def test_a_killed_server_leaves_crashed_records(
     assert {one.joins.run for one in found} == {"r1"}
     assert {one.record.project for one in server.records(2)} == {"team"}
     assert streamed.request_headers["authorization"].startswith("hmac")
-    assert server.proxy.counts()["exchanges_recovered"] == 2
-    assert ledger.journals() == []
+    assert server.ingester.counts()["exchanges_recovered"] == 2
+    until(lambda: len(list((server.data / "spool").iterdir())) == 1)
     assert verify(ledger).intact
 
 

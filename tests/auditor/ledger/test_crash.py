@@ -47,11 +47,6 @@ def test_kill_9_loses_no_acknowledged_record(tmp_path: Path) -> None:
         assert body == b'[{"role":"user","content":"%d"}]' % number
     answer = verify(ledger)
     assert answer.intact and answer.complete, answer.problems
-    journals = {stream: data for stream, _, data in ledger.journals()}
-    for source in {name for name, _, _ in acknowledged}:
-        last = max(number for name, _, number in acknowledged if name == source)
-        # Journal bytes queued before an acknowledged append are durable with it.
-        assert journals[f"journal-{source}"].startswith(b"".join(b"%d," % number for number in range(last + 1)))
     ledger.close()
 
 

@@ -9,9 +9,7 @@ from auditor.records.wire import write
 
 def main(path: str, source: str, count: int) -> None:
     ledger = SqliteLedger(path)
-    ledger.journal_open(f"journal-{source}", {"source": source})
     for number in range(count):
-        ledger.journal_add(f"journal-{source}", b"%d," % number)
         message = b'{"role":"user","content":"%d"}' % number
         ref = ledger.put_split(b"[" + message + b"]", [(1, 1 + len(message))])
         stored = ledger.append([Entry(kind="exchange", source=source, body={"n": number, "request": write(ref)})])

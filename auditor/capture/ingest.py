@@ -1,0 +1,255 @@
+"""Turns what the spool holds into `exchange` records, behind the proxy; everything there becomes a record or a gap.
+
+Runs in the process that follows the ledger. Exactly once: in the transaction that appends a call, a side table notes
+that its stream is done, so that neither a killed ingester nor a killed server doubles or loses one.
+"""
+
+import logging
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from auditor.capture.dialects.catalogue import Dialect, by_route
+from auditor.capture.encoding import NotDecoded, decode
+from auditor.capture.exact import NotJson, parse_json, whole_text
+from auditor.capture.headers import Vault, open_vault
+from auditor.capture.moments import first_moments
+from auditor.capture.scanner import array_spans
+from auditor.capture.spool_read import OwnerReader, Stream, owners
+from auditor.errors import AuditorError
+from auditor.ledger.protocol import Entry, Ledger, Stored
+from auditor.models import ModelsTable
+from auditor.records.exchange import Exchange, Gap, Joins, Outcome, Payload, Times
+from auditor.records.times import time_text
+from auditor.records.wire import write
+
+LOG = logging.getLogger("auditor.capture")
+SOURCE = "proxy"
+BATCH = 64
+LOOK_SECONDS = 0.02
+"""Longest time between a call's end in the spool and a look at it."""
+_TIME = struct.Struct("<Q")
+_DONE = """CREATE TABLE IF NOT EXISTS spooled(
+  owner TEXT NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(owner, stream)) WITHOUT ROWID"""
+
+
+class Ingester:
+    """One per spool folder. `step` reads once; `run_forever` follows."""
+
+    def __init__(self, ledger: Ledger, models: ModelsTable, spool: Path, vault: Vault | None = None) -> None:
+        self._ledger = ledger
+        self._models = models
+        self._root = spool
+        self._vault = vault or open_vault(spool.parent)
+        self._readers: dict[str, OwnerReader] = {}
+        self._ready: list[Stream] = []
+        self._forget: list[tuple[str, int]] = []
+        self._prepared = False
+        self.recorded: Counter[str] = Counter()
+        """Calls per project since the start."""
+        self.recovered = 0
+        self.gaps = 0
+        self.trouble: str | None = None
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Follow until `stop` is set, then take what is there."""
+        while not stop.is_set():
+            if not self._try_step():
+                stop.wait(LOOK_SECONDS if self.trouble is None else 0.5)
+        while self._try_step():
+            pass
+
+    def step(self) -> int:
+        """Record what has ended; gives how many streams came into the ledger. Raises what the ledger raises."""
+        if not self._prepared:
+            self._ledger.append([], fence=lambda connection: connection.execute(_DONE))
+            self._prepared = True
+        count = 0
+        waiting: tuple[list[Stream], Future[list[Stored]]] | None = None
+        for stream in self._read():
+            self._ready.append(stream)
+            if len(self._ready) >= BATCH:
+                following = self._submit()
+                count += self._settle(waiting)
+                waiting = following
+        if self._ready:
+            following = self._submit()
+            count += self._settle(waiting)
+            waiting = following
+        return count + self._settle(waiting)
+
+    def behind(self) -> int:
+        """Bytes in the spool that were not read yet."""
+        return sum(reader.behind() for reader in self._readers.values())
+
+    def counts(self) -> dict[str, int]:
+        return {"exchanges": self.recorded.total(), "exchanges_recovered": self.recovered, "gaps": self.gaps,
+                "spool_behind_bytes": self.behind()}  # fmt: skip
+
+    # --- inside
+
+    def _try_step(self) -> int:
+        try:
+            count = self.step()
+        except Exception as fault:  # noqa: BLE001 - this thread must outlive any trouble; the reason is shown
+            if self.trouble is None:
+                LOG.error("calls wait in the spool: %s", fault)
+            self.trouble = str(fault)
+            self._restart()
+            return 0
+        self.trouble = None
+        return count
+
+    def _restart(self) -> None:
+        """After trouble: read again from the files; what is in the ledger is marked there."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers, self._ready, self._forget = {}, [], []
+
+    def _read(self) -> Iterator[Stream]:
+        for folder in owners(self._root):
+            reader = self._readers.get(folder.name)
+            if reader is None:
+                reader = self._readers[folder.name] = OwnerReader(folder, self._marks(folder.name))
+            yield from reader.read()
+        for name, reader in list(self._readers.items()):
+            if reader.finished and not reader.holds():
+                reader.remove()
+                self._forget += [(name, -1)]
+                del self._readers[name]
+
+    def _marks(self, owner: str) -> set[int]:
+        found: set[int] = set()
+
+        def look(connection: Any) -> None:
+            rows = connection.execute("SELECT stream FROM spooled WHERE owner=?", (owner,))
+            found.update(row[0] for row in rows)
+
+        self._ledger.append([], fence=look)
+        return found
+
+    def _submit(self) -> "tuple[list[Stream], Future[list[Stored]]]":
+        streams, self._ready = self._ready, []
+        forget, self._forget = self._forget, []
+        entries = [self._entry(stream) for stream in streams]
+
+        def mark(connection: Any) -> None:
+            rows = [(stream.owner, stream.number) for stream in streams]
+            connection.executemany("INSERT INTO spooled VALUES(?,?)", rows)
+            for owner, number in forget:
+                if number < 0:
+                    connection.execute("DELETE FROM spooled WHERE owner=?", (owner,))
+                else:
+                    connection.execute("DELETE FROM spooled WHERE owner=? AND stream=?", (owner, number))
+
+        return streams, self._ledger.submit(entries, fence=mark)
+
+    def _settle(self, waiting: "tuple[list[Stream], Future[list[Stored]]] | None") -> int:
+        if waiting is None:
+            return 0
+        streams, future = waiting
+        future.result()
+        for stream in streams:
+            if stream.gap is not None:
+                self.gaps += 1
+            else:
+                self.recorded[str(stream.meta["project"])] += 1
+                self.recovered += stream.end is None
+        for owner in {stream.owner for stream in streams}:
+            gone = self._readers[owner].ended([stream for stream in streams if stream.owner == owner])
+            self._forget += [(owner, number) for number in gone]
+        return len(streams)
+
+    def _entry(self, stream: Stream) -> Entry:
+        if stream.gap is not None:
+            return _gap(stream.gap)
+        try:
+            return self._exchange(stream)
+        except AuditorError:
+            raise  # the ledger's trouble: the call stays in the spool
+        except (OSError, MemoryError):
+            raise
+        except Exception as fault:  # noqa: BLE001 - recorded bytes are hostile; one call must not stop all others
+            LOG.exception("a call could not be recorded")
+            what = f"exchange {stream.meta.get('method')} {stream.meta.get('path')}"
+            return _gap({"what": what, "why": f"could not be recorded: {type(fault).__name__}: {fault}"})
+
+    def _exchange(self, stream: Stream) -> Entry:
+        meta, status, end = stream.meta, stream.status or {}, stream.end or {}
+        reader = self._readers[stream.owner]
+        request = reader.bytes_of(stream.request)
+        pieces = [reader.bytes_of([piece]) for piece in stream.response]
+        response = b"".join([piece[8:] for piece in pieces])
+        marks = [(_TIME.unpack_from(piece)[0], len(piece) - 8) for piece in pieces]
+        dialect = by_route(meta["method"], meta["route"])
+        headers = status.get("headers", {})
+        outcome: Outcome = end.get("outcome", "crashed")
+        sent, unparsed = _read_request(dialect, request, meta)
+        if outcome == "complete":
+            unparsed = unparsed or _read_response(dialect, response, headers)
+        model = sent.get("model")
+        model = whole_text(model) if isinstance(model, str) else None
+        known = self._models.match(model)
+        content, tool = first_moments(dialect, response, headers, marks)
+        joins = Joins(**meta["joins"], body=self._vault.fingerprint(request) if request else None)
+        exchange = Exchange(
+            dialect=dialect.name if dialect else None, method=meta["method"], path=meta["path"],
+            upstream=end.get("upstream") or status.get("upstream") or "none", status=status.get("status"),
+            outcome=outcome, request=self._stored_request(dialect, request), response=self._stored(response),
+            request_headers=meta["headers"], response_headers=headers,
+            times=Times(
+                started=time_text(meta["started"]), upstream_headers=_said(status.get("at")),
+                first_byte=_said(marks[0][0] if marks else None),
+                last_byte=_said(marks[-1][0] if marks and outcome == "complete" else None),
+                first_content=_said(content), first_tool=_said(tool),
+            ),
+            joins=joins, model=model, model_digest=known.digest if known else "unknown",
+            relayed=len(response), unparsed=unparsed,
+        )  # fmt: skip
+        return Entry(
+            kind="exchange", source=SOURCE, project=meta["project"], observed_at=exchange.times.started,
+            body=write(exchange),
+        )  # fmt: skip
+
+    def _stored_request(self, dialect: Dialect | None, body: bytes) -> Payload | None:
+        spans = array_spans(body, dialect.array) if dialect and dialect.array and body else None
+        return self._ledger.put_split(body, spans) if spans else self._stored(body)
+
+    def _stored(self, body: bytes) -> Payload | None:
+        return Payload(address=self._ledger.put(body), size=len(body)) if body else None
+
+
+def _gap(said: Mapping[str, Any]) -> Entry:
+    gap = Gap(what=said["what"], why=said["why"], run=said.get("run"))
+    return Entry(kind="gap", source=SOURCE, project=said.get("project") or "default", body=write(gap))
+
+
+def _said(moment: int | None) -> str | None:
+    return None if moment is None else time_text(moment)
+
+
+def _read_request(dialect: Dialect | None, body: bytes, meta: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The request's JSON object and why it could not be read, where a dialect should understand it."""
+    if dialect is None or meta["method"] != "POST" or (not body and f"POST {meta['route']}" != dialect.routes[0]):
+        return {}, None  # a cancellation, say, has no body
+    try:
+        sent = parse_json(decode(body, meta["headers"].get("content-encoding")))
+    except (NotJson, NotDecoded) as fault:
+        return {}, f"the request is no JSON: {fault}"
+    return (sent, None) if isinstance(sent, dict) else ({}, "the request is no JSON object")
+
+
+def _read_response(dialect: Dialect | None, body: bytes, headers: Mapping[str, str]) -> str | None:
+    """Why a complete, unstreamed response could not be read, or None."""
+    if dialect is None or "json" not in headers.get("content-type", "json") or "json-seq" in headers.get(
+        "content-type", "") or not body:  # fmt: skip
+        return None
+    try:
+        parse_json(decode(body, headers.get("content-encoding")))
+    except (NotJson, NotDecoded) as fault:
+        return f"the response is no JSON: {fault}"
+    return None

@@ -1,0 +1,242 @@
+"""The spool: what the proxy sees, in append-only files that are durable within a stated lag.
+
+The proxy only adds frames; the ingester (another process) reads them behind it and makes ledger records. So the hot
+path neither parses nor waits for a database, a ledger that is down costs nothing but delay, and a killed server leaves
+behind what its clients had been sent. One folder per server process holds numbered segments and a lock that the system
+releases when the process dies.
+
+A frame is `length u32 | CRC-32 u32 | kind u8 | stream u64 | payload`, little endian; the checksum covers everything
+behind it. Frames of different streams (calls) interleave.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import struct
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from zlib import crc32
+
+from auditor.errors import Unavailable
+
+LOG = logging.getLogger("auditor.capture")
+
+FLUSH_SECONDS = 0.01
+"""Bytes wait at most this long for the next write; with the disk's fsync it stays below the stated lag of 50 ms."""
+FLUSH_BYTES = 2**20
+SEGMENT_BYTES = 2**26
+MOST_WAITING = 2**26
+"""Bytes kept in memory while the disk refuses; beyond, calls go on unrecorded and become gaps."""
+RETRY_SECONDS = 0.5
+FRAME_BYTES = 2**18
+"""Largest payload of one frame; longer ones are cut."""
+MOST_GAPS = 1000
+
+BEGIN, REQUEST, STATUS, RESPONSE, END, GAP = 1, 2, 3, 4, 5, 6
+_HEAD = struct.Struct("<IIBQ")
+_BODY = struct.Struct("<BQ")
+
+
+class Spool:
+    """The writing side, used from one event loop. `open` first, `close` last."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._added = 0
+        self._durable = 0
+        self._writing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 1
+        self._gaps: deque[bytes] = deque()
+        self._dropped = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._fault: str | None = None
+        self._file = -1
+        self._lock = -1
+        self._segment = 0
+        self._size = 0
+
+    async def open(self) -> None:
+        """Take a folder of our own; OSError when there can be none."""
+        self._loop = asyncio.get_running_loop()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        early = self._root / f".{secrets.token_hex(8)}"
+        early.mkdir(parents=True, mode=0o700)
+        # Locked before it gets its name: nobody may find it unlocked and take us for dead.
+        self._lock = os.open(early / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder = early.rename(self._root / early.name[1:])
+        self._rotate()
+
+    @property
+    def durable(self) -> int:
+        """How many bytes added so far are durable."""
+        return self._durable
+
+    def begin(self, meta: bytes) -> int:
+        """A new stream; its number."""
+        stream = self._next
+        self._next += 1
+        self.add(BEGIN, stream, meta)
+        return stream
+
+    def add(self, kind: int, stream: int, payload: bytes) -> bool:
+        """Append to a stream. False when memory is full because the disk refuses: the stream is then a gap."""
+        if len(payload) > FRAME_BYTES:
+            cuts = range(0, len(payload), FRAME_BYTES)
+            return all([self.add(kind, stream, payload[cut : cut + FRAME_BYTES]) for cut in cuts])
+        if self._waiting > MOST_WAITING and kind != END:  # how a call ended is small and worth more than its bytes
+            return False
+        body = _BODY.pack(kind, stream)
+        self._pieces.append(_HEAD.pack(len(payload), crc32(payload, crc32(body)), kind, stream))
+        self._pieces.append(payload)
+        size = _HEAD.size + len(payload)
+        self._waiting += size
+        self._added += size
+        if self._timer is None and not self._writing:
+            self._timer = self._loop.call_later(FLUSH_SECONDS if self._waiting < FLUSH_BYTES else 0, self._flush)
+        return True
+
+    def lose(self, gap: bytes) -> None:
+        """A call that could not be kept; it becomes a gap record as soon as there is room (`gap` is its JSON)."""
+        if len(self._gaps) < MOST_GAPS:
+            self._gaps.append(gap)
+        else:
+            self._dropped += 1
+
+    async def settle(self) -> None:
+        """Wait until everything added so far is durable; Unavailable when the disk refuses."""
+        if self._fault is not None:
+            raise Unavailable("spool", self._fault, "make room on the disk")
+        if self._durable >= self._added:
+            return
+        future = self._loop.create_future()
+        self._waiters.append((self._added, future))
+        await future
+
+    def trouble(self) -> list[str]:
+        """Sentences: what cannot be written at the moment."""
+        if self._fault is None:
+            return []
+        lost = len(self._gaps) + self._dropped
+        more = f", {lost} calls are lost and will be gaps" if lost else ""
+        return [f"capture: the spool cannot be written: {self._fault}; {self._waiting} bytes wait{more}"]
+
+    def counts(self) -> dict[str, int]:
+        return {"spool_waiting_bytes": self._waiting, "gaps_waiting": len(self._gaps) + self._dropped}
+
+    async def close(self) -> None:
+        """Write what is left and let go of the folder."""
+        with suppress(Unavailable):
+            self._flush()
+            await self.settle()
+        self._pool.shutdown(wait=True)
+        os.close(self._file)
+        os.close(self._lock)
+
+    # --- inside
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writing or not self._pieces:
+            return
+        pieces, self._pieces, self._writing = self._pieces, [], True
+        self._loop.run_in_executor(self._pool, self._write, b"".join(pieces)).add_done_callback(
+            lambda done: self._written(pieces, done)
+        )
+
+    def _write(self, data: bytes) -> None:
+        """In the writing thread: append, make durable, begin a new segment when this one is full."""
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fdatasync(self._file)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(data)
+        if self._size >= SEGMENT_BYTES:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        self._segment += 1
+        path = self.folder / segment_name(self._segment)
+        file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_EXCL, 0o600)
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._size = file, 0
+
+    def _written(self, pieces: list[bytes], done: "asyncio.Future[None]") -> None:
+        self._writing = False
+        fault = done.exception()
+        if fault is not None:
+            reason = getattr(fault, "strerror", None) or str(fault)
+            if self._fault is None:
+                LOG.error("calls cannot be recorded: the spool cannot be written: %s", reason)
+            self._fault = reason
+            self._pieces[:0] = pieces
+            for _, waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_exception(Unavailable("spool", reason, "make room on the disk"))
+            self._waiters = []
+            self._timer = self._loop.call_later(RETRY_SECONDS, self._flush)
+            return
+        self._fault = None
+        size = sum(map(len, pieces))
+        self._waiting -= size
+        self._durable += size
+        while self._waiters and self._waiters[0][0] <= self._durable:
+            _, waiter = self._waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(None)
+        self._say_gaps()
+        if self._pieces and self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def _say_gaps(self) -> None:
+        while self._gaps and self._gap(self._gaps[0]):
+            self._gaps.popleft()
+        if self._dropped:
+            more = b'{"what":"%d more calls","why":"could not be recorded, too many to name"}' % self._dropped
+            if self._gap(more):
+                self._dropped = 0
+
+    def _gap(self, gap: bytes) -> bool:
+        number = self._next
+        self._next += 1
+        return self.add(GAP, number, gap)
+
+
+def segment_name(number: int) -> str:
+    return f"{number:08d}.spool"
+
+
+def frames(data: bytes, base: int) -> Iterator[tuple[int, int, int, int]]:
+    """(kind, stream, offset of the payload in the file, its length) of the whole, undamaged frames at the start of
+    `data`, which lies at `base` in its file. What follows the last of them is incomplete or damaged."""
+    place, end = 0, len(data)
+    while place + _HEAD.size <= end:
+        length, check, kind, stream = _HEAD.unpack_from(data, place)
+        start = place + _HEAD.size
+        if length > FRAME_BYTES or start + length > end:
+            return
+        if crc32(memoryview(data)[place + 8 : start + length]) != check:
+            return
+        yield kind, stream, base + start, length
+        place = start + length

@@ -1,0 +1,142 @@
+"""The process that follows: spool -> exchanges, calls -> structures, records -> graph. One per data folder.
+
+It is apart from the server so that reading what was recorded never delays a call that is being relayed. The server
+starts it, restarts it, and reads how far it is from a small file.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from auditor.capture.ingest import Ingester
+from auditor.capture.proxy import SPOOL
+from auditor.ledger.open import open_ledger
+from auditor.models import ModelsTable, read_models
+from auditor.projection.follower import Follower
+from auditor.settings import Settings
+from auditor.structurer import Structurer
+from graph.open import open_graph
+
+LOG = logging.getLogger("auditor")
+STATUS_SECONDS = 0.1
+STALE_SECONDS = 5.0
+
+
+def follow(settings: Settings, *, follow_parent: bool = False) -> None:
+    """Follow until SIGTERM or SIGINT (or, with `follow_parent`, until the parent dies)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if follow_parent:
+        threading.Thread(target=_stop_with, args=(os.getppid(), stop), name="parent", daemon=True).start()
+    settings.data.mkdir(parents=True, exist_ok=True)
+    lock = os.open(settings.data / "follow.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if _alone(lock, stop):
+            _follow(settings, stop)
+    finally:
+        os.close(lock)
+
+
+def _follow(settings: Settings, stop: threading.Event) -> None:
+    ledger = open_ledger(settings.ledger_url)
+    graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
+    models = read_models(settings.models) if settings.models else ModelsTable()
+    ingester = Ingester(ledger, models, settings.data / SPOOL)
+    structurer = Structurer(ledger)
+    follower = Follower(ledger, graph)
+    parts: dict[str, Any] = {"ingester": ingester, "structurer": structurer, "follower": follower}
+    threads = [threading.Thread(target=part.run_forever, args=(stop,), name=name) for name, part in parts.items()]
+    for thread in threads:
+        thread.start()
+    file = status_file(settings.data)
+    while any(thread.is_alive() for thread in threads):
+        _say(file, {
+            "ingest": {"trouble": ingester.trouble, **ingester.counts()},
+            "recorded": dict(ingester.recorded),
+            "structure": {
+                "position": structurer.position, "settled": structurer.settled, "trouble": structurer.trouble,
+            },
+            "graph": {"position": follower.position, "trouble": follower.trouble},
+        })  # fmt: skip
+        stop.wait(STATUS_SECONDS)
+        if stop.is_set():
+            time.sleep(STATUS_SECONDS)  # the threads are finishing; do not spin beside them
+    file.unlink(missing_ok=True)
+    graph.close()
+    ledger.close()
+
+
+class Following:
+    """The server's view of the process that follows it."""
+
+    def __init__(self, data: Path) -> None:
+        self._file = status_file(data)
+
+    def view(self) -> dict[str, Any]:
+        """What it last said; `trouble` says so when it is silent."""
+        try:
+            said: dict[str, Any] = json.loads(self._file.read_text())
+        except (FileNotFoundError, ValueError):
+            return {**_SILENT, "trouble": ["capture: the process that reads the spool has not reported yet"]}
+        parts = ("ingest", "structure", "graph")
+        troubles = [f"{part}: {said[part]['trouble']}" for part in parts if said[part]["trouble"]]
+        age = time.time() - said["at"]
+        if age > STALE_SECONDS:
+            troubles.append(f"capture: the process that reads the spool is silent since {age:.0f} s")
+        return {**said, "trouble": troubles}
+
+    def wait(self, head: int, timeout: float = 15.0) -> bool:
+        """Wait until all that is recorded by now has its structure; False when time ran out."""
+        begun = time.time()
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            said = self.view()
+            fresh = said["at"] > begun + 0.05  # what was relayed before has had time to reach the spool
+            if fresh and said["ingest"]["spool_behind_bytes"] == 0 and said["structure"]["settled"] >= head:
+                return True
+            time.sleep(0.02)
+        return False
+
+
+_SILENT: Mapping[str, Any] = {
+    "at": 0.0, "ingest": {"spool_behind_bytes": -1}, "recorded": {},
+    "structure": {"position": -1, "settled": -1}, "graph": {"position": -1},
+}  # fmt: skip
+
+
+def status_file(data: Path) -> Path:
+    return data / "follow.json"
+
+
+def _say(file: Path, status: Mapping[str, Any]) -> None:
+    early = file.with_suffix(".new")
+    early.write_text(json.dumps({"at": time.time(), "pid": os.getpid(), **status}))
+    early.replace(file)
+
+
+def _alone(lock: int, stop: threading.Event) -> bool:
+    """Wait for the folder's lock; False when told to stop before."""
+    while not stop.is_set():
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stop.wait(0.2)
+            continue
+        return True
+    return False
+
+
+def _stop_with(parent: int, stop: threading.Event) -> None:
+    """A killed server must not leave its follower behind: its successor starts its own."""
+    while not stop.wait(0.5):
+        if os.getppid() != parent:
+            stop.set()
