@@ -143,6 +143,7 @@ def _calls(structure: Structure, own_calls: Mapping[str | None, Step], key: str,
     finder = StepFinder(structure)
     writers: dict[str, ModelCall] = {}
     builds: set[str] = set()
+    known = {call.id for call in structure.calls}
     for call in structure.calls:
         step = own_calls[call.id]
         build = model_node(call.model, call.model_digest)
@@ -155,13 +156,21 @@ def _calls(structure: Structure, own_calls: Mapping[str | None, Step], key: str,
         yield _link(step.id, build, "wasAssociatedWith", key)
         kind = "transcript" if structure.origin == "import" else "exchange"
         yield _link(step.id, record_node(kind, call.record), "hadPrimarySource", key)
-        fresh = call.inputs
+        if call.retry_of in known:
+            attrs_retry = {"rule": "retry", "link_type": "RETRY_OF"}
+            yield Relation(source=step.id, target=own_calls[call.retry_of].id, type="wasInformedBy", grade="recorded",
+                           run=key, key="RETRY_OF", attrs=attrs_retry)  # fmt: skip
+        fresh, told = call.inputs, False
         for index in range(len(call.inputs) - 1, -1, -1):
             before = writers.get(call.inputs[index])
             if before is not None and before.id != call.id:
                 fresh = call.inputs[index:]
                 yield _link(step.id, own_calls[before.id].id, "wasInformedBy", key, rule="echoed_output")
+                told = before.id == call.continues
                 break
+        if call.continues in known and not told:
+            yield _link(step.id, own_calls[call.continues].id, "wasInformedBy", key, rule="previous_response_id",
+                        name="continues")  # fmt: skip
         for message in fresh:
             for read in finder.of_message(message):
                 if read.id != step.parent:

@@ -60,6 +60,10 @@ class ModelCall:
     purpose: str | None = None
     logprobs: tuple[float, ...] | None = None
     """Log-probabilities of the output tokens of choice 0 where the upstream gave them, nats; else None."""
+    retry_of: str | None = None
+    """Id of the call (a failed attempt) that this one repeats."""
+    continues: str | None = None
+    """Id of the call whose answer this one named (`previous_response_id`) or that preceded it in its conversation."""
 
 
 @dataclass(frozen=True, kw_only=True)

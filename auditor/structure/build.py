@@ -96,7 +96,8 @@ def _with_tools(calls: Sequence[ModelCall], thread: Thread, store: Store) -> lis
 
 
 def _records(thread: Thread) -> tuple[str, ...]:
-    own = [(one.position, one.id) for one in thread.calls] + [(one.position, one.id) for one in thread.spans]
+    own = [(one.position, one.id) for one in (*thread.calls, *thread.fetched)]
+    own += [(one.position, one.id) for one in thread.spans]
     if thread.transcript is not None:
         own.append((thread.transcript.position, thread.transcript.id))
     return tuple(record for _, record in sorted(own))

@@ -52,6 +52,8 @@ class Joined:
     run: str
     grade: Grade
     rule: str
+    retry_of: str | None = None
+    """Id of the exchange record of the failed attempt that this one repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +72,7 @@ class Thread:
     transcript: RecordedTranscript | None = None
     aliases: tuple[str, ...] = ()
     """Other run ids that were merged into this one."""
+    fetched: tuple[RecordedCall, ...] = ()
+    """Calls that only fetched, cancelled or counted: what they brought stands in `calls`, they are none themselves."""
+    gaps: tuple[str, ...] = ()
+    """Sentences: what context of the calls was recorded elsewhere."""

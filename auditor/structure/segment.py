@@ -15,6 +15,7 @@ from auditor.records.messages import (
     Text,
     ToolCall,
     ToolResult,
+    message_id,
     part_text,
     place,
 )
@@ -32,6 +33,7 @@ def lay_out(thread: Thread) -> Layout:
     for call, join in zip(thread.calls, thread.joins, strict=True):
         cutter.exchange(call, join)
     cutter.unanswered()
+    cutter.layout.gaps.extend(thread.gaps)
     return cutter.layout
 
 
@@ -45,13 +47,20 @@ class _Cutter:
         """Message id → last step cut from it."""
         self._followers: dict[str | None, list[str]] = {}
         """Message id → ids of recorded outputs that followed it."""
+        self._said: dict[str, str] = {}
+        """What a recorded output says, wherever it stands → its message id."""
+        self._calls: dict[str, str] = {}
+        """Id of an exchange record → id of its model call."""
+        self._answers: dict[str, str] = {}
+        """Response or conversation id → id of the latest model call that gave or joined it."""
 
     def exchange(self, recorded: RecordedCall, join: Joined) -> None:
         """One proxied call: what is new among its inputs, the call, its outputs."""
         call, exchange = recorded.call, recorded.exchange
         inputs = place(call.messages, self.layout.root)
+        chained = bool(call.previous or call.conversation)
         for placed in inputs:
-            self._input(placed, exchange.times.started)
+            self._input(placed, exchange.times.started, chained=chained)
         if call.unparsed:
             self.layout.gaps.append(f"exchange {recorded.id[:12]} could not be read: {call.unparsed}")
         elif exchange.outcome != "complete":
@@ -63,8 +72,13 @@ class _Cutter:
             model=call.model or exchange.model or "unknown", model_digest=exchange.model_digest,
             dialect=exchange.dialect, inputs=tuple(one.id for one in inputs), outputs=tuple(one.id for one in outputs),
             tools=None, settings=dict(call.settings), at=exchange.times.started, purpose=exchange.joins.purpose,
-            logprobs=call.logprobs,
+            logprobs=call.logprobs, retry_of=self._calls.get(join.retry_of or ""),
+            continues=self._answers.get(call.previous or call.conversation or ""),
         )  # fmt: skip
+        self._calls[recorded.id] = model_call.id
+        for named in (call.response_id, call.conversation):
+            if named:
+                self._answers[named] = model_call.id
         self._call(model_call, outputs, grade=join.grade, rule=join.rule)
 
     def transcript(self, recorded: RecordedTranscript) -> None:
@@ -89,12 +103,12 @@ class _Cutter:
             if step.call != last:
                 self.layout.gaps.append(f"tool call {step.label} has no recorded result")
 
-    def _input(self, placed: PlacedMessage, at: str | None) -> None:
+    def _input(self, placed: PlacedMessage, at: str | None, *, chained: bool = False) -> None:
         if not self.layout.add_message(placed):
             return
         message = placed.message
         if message.role == "assistant":
-            self._unrecorded_assistant(placed)
+            self._unrecorded_assistant(placed, at, chained=chained)
             return
         for index, part in enumerate(message.parts):
             if isinstance(part, ToolResult):
@@ -106,9 +120,15 @@ class _Cutter:
                     label=f"{message.role}: {part_text(part)}", at=at, rule=f"role_{message.role}",
                 )  # fmt: skip
 
-    def _unrecorded_assistant(self, placed: PlacedMessage) -> None:
-        """An assistant message no recorded call of this run gave: a changed echo, or an example in the prompt."""
+    def _unrecorded_assistant(self, placed: PlacedMessage, at: str | None, *, chained: bool) -> None:
+        """An assistant message no recorded call of this run gave: a changed echo, or an example in the prompt.
+
+        In a `chained` call, whose context the server kept, it is a recorded output that now stands behind other
+        instructions.
+        """
         given = self._followers.get(placed.parent, [])
+        if not given and chained and (same := self._said.get(message_id(placed.message, None))) is not None:
+            given = [same]
         if given:
             self._last[placed.id] = self._last[given[-1]]
             if not any(_same_words(placed.message, self.layout.message(one)) for one in given):
@@ -120,6 +140,8 @@ class _Cutter:
         for index, part in enumerate(placed.message.parts):
             if isinstance(part, ToolCall):
                 self._asked(placed.id, index, part, parent=None, call=None, at=None)
+            elif isinstance(part, ToolResult):
+                self._result(placed.id, index, part, at)
             elif part_text(part):
                 span = whole(placed.id, index, part_text(part))
                 self._last[placed.id] = self.layout.add_step(
@@ -152,6 +174,7 @@ class _Cutter:
         )  # fmt: skip
         for placed in outputs:
             self._followers.setdefault(placed.parent, []).append(placed.id)
+            self._said[message_id(placed.message, None)] = placed.id
             self.layout.add_message(placed)
             self._output(placed, call, step)
             self._last.setdefault(placed.id, step)
@@ -161,6 +184,8 @@ class _Cutter:
         for index, part in enumerate(placed.message.parts):
             if isinstance(part, ToolCall):
                 self._asked(placed.id, index, part, parent=parent, call=call.id, at=call.at)
+            elif isinstance(part, ToolResult):  # of a tool that the model's server ran
+                self._result(placed.id, index, part, call.at)
             elif isinstance(part, Text | Reasoning):
                 self._written(placed.id, index, part, parent, call, acts=acts)
 
@@ -184,7 +209,8 @@ class _Cutter:
             span=whole(message, index, part.arguments), label=short(f"{part.name}({part.arguments})"), at=at,
         )  # fmt: skip
         self._last[message] = step
-        self._loose.append(step)
+        if not (part.extra or {}).get("server"):  # its result need not be told to anybody
+            self._loose.append(step)
         if part.call_id:
             self._tool_calls.setdefault(part.call_id, []).append(step)
 

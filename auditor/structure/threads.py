@@ -2,28 +2,49 @@
 
 Rules, first that applies:
 
-================  ========  ==============================================================================
-rule              grade     meaning
-================  ========  ==============================================================================
-header            recorded  the client sent `x-audit-run`
-span              recorded  the call's traceparent lies under a span that carries `auditor.run`
-echoed_output     recorded  the request contains the very message (id covers all before it) one run's call gave
-echoed_output     inferred  the same where several runs gave that message; the one not yet continued is taken
-tool_call_id      recorded  the request contains a tool call (id, name, arguments) that exactly one run made
-shared_prefix     inferred  the request continues exactly one run's input with an assistant message that was altered
-first_exchange    recorded  none of these: a new run, named after its first exchange
-================  ========  ==============================================================================
+====================  ========  ==========================================================================
+rule                  grade     meaning
+====================  ========  ==========================================================================
+header                recorded  the client sent `x-audit-run`
+span                  recorded  the call's traceparent lies under a span that carries `auditor.run`
+response_id           recorded  the call fetches, cancels or continues to stream an answer of one run's call
+retry                 recorded  same body and credential as a failed attempt, higher retry count, within
+                                120 s (inferred where several runs have such an attempt)
+previous_response_id  recorded  the request names one run's answer as what it continues
+conversation          recorded  the request names a server-side conversation that a run's call named
+echoed_output         recorded  the request contains the very message (id covers all before it) one run's
+                                call gave, with or without its thinking
+echoed_output         inferred  the same where several runs gave it; the one not yet continued is taken
+tool_call_id          recorded  the request contains a tool call (id, name, arguments) exactly one run made
+continuity_token      recorded  the request contains encrypted content or a signature exactly one run gave
+shared_prefix         inferred  the request continues exactly one run's input with an altered answer
+first_exchange        recorded  none of these: a new run, named after its first exchange
+====================  ========  ==========================================================================
 
+A call that names an answer nobody recorded yet begins a run; it is merged when that answer's call arrives late.
 Identical prompts alone never join two calls, and neither does a shared system prompt. Projects never mix.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from auditor.records.messages import Message, PlacedMessage, ToolCall, place
+from auditor.records.canonical import sha256_hex
+from auditor.records.messages import (
+    COUNT_ONLY,
+    Call,
+    Message,
+    Other,
+    PlacedMessage,
+    Reasoning,
+    ToolCall,
+    message_id,
+    place,
+)
 from auditor.records.telemetry import RUN_ATTRIBUTE, TelemetrySpan
+from auditor.structure.chains import resolve
 from auditor.structure.inputs import (
     COUNTERFACTUAL,
+    Grade,
     Joined,
     RecordedCall,
     RecordedSpan,
@@ -31,9 +52,12 @@ from auditor.structure.inputs import (
     Thread,
 )
 from auditor.structure.layout import arguments_form
+from auditor.structure.retries import Retries
 
 _SHORT_ID = 12
 """Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
+_SHORT_TOKEN = 32
+"""Shorter signatures are no proof of anything."""
 
 
 def group(
@@ -59,6 +83,7 @@ def group(
         _thread(run, project, members, own.get((project, run), []), index.aliases(project, run))
         for (project, run), members in parts.items()
     ]
+    threads = [thread for thread in threads if thread.calls]
     threads += [
         Thread(run=one.transcript.run, project=one.project, grade="recorded", rule="transcript", transcript=one)
         for one in transcripts
@@ -82,17 +107,30 @@ class ThreadIndex:
         self._trace_runs: dict[tuple[str, str], set[str]] = {}
         self._trace_calls: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self._aliases: dict[tuple[str, str], str] = {}
+        self._responses: dict[tuple[str, str], str] = {}
+        self._conversations: dict[tuple[str, str], str] = {}
+        self._tokens: dict[tuple[str, str], set[str]] = {}
+        self._waiting: dict[tuple[str, str], list[str]] = {}
+        """Response id nobody gave yet → runs that began with a call naming it."""
+        self._merged: list[tuple[str, str]] = []
+        self._retries = Retries()
 
     def run_of(self, call: RecordedCall) -> Joined:
         """The run this call belongs to; changes nothing."""
-        return self._decide(call, place(call.call.messages))
+        return self._decide(call, _placed(call.call))
 
     def add_call(self, call: RecordedCall) -> Joined:
         """The run of this call, which later calls can now join."""
-        placed = place(call.call.messages)
+        placed = _placed(call.call)
         join = self._decide(call, placed)
-        self._learn(call, placed, join.run)
+        if call.call.about != COUNT_ONLY:
+            self._learn(call, placed, join.run)
         return join
+
+    def take_merged(self) -> tuple[tuple[str, str], ...]:
+        """(project, run) that calls added since the last time showed to be part of another run (see settled)."""
+        merged, self._merged = tuple(self._merged), []
+        return merged
 
     def add_span(self, recorded: RecordedSpan) -> tuple[str, ...]:
         """Learn a span; gives the ids of runs that turn out to be part of the span's run (append an alias for them)."""
@@ -132,11 +170,20 @@ class ThreadIndex:
         )
 
     def _decide(self, call: RecordedCall, placed: Sequence[PlacedMessage]) -> Joined:
+        join = self._run(call, placed)
+        attempt = self._retries.of(call)
+        if attempt is not None and self.settled(call.project, attempt.run) == self.settled(call.project, join.run):
+            return replace(join, retry_of=attempt.record)
+        return join
+
+    def _run(self, call: RecordedCall, placed: Sequence[PlacedMessage]) -> Joined:
         project, joins = call.project, call.exchange.joins
         if joins.run:
             return Joined(run=joins.run, grade="recorded", rule="header")
         if joins.traceparent and (run := self._traced(project, joins.traceparent)):
             return Joined(run=run, grade="recorded", rule="span")
+        if (named := self._named(call)) is not None:
+            return named
         for one in reversed(placed):
             ends = self._outputs.get((project, one.id))
             if ends:
@@ -144,12 +191,31 @@ class ThreadIndex:
         owners = self._tool_owners(project, placed)
         if len(owners) == 1:
             return Joined(run=owners.pop(), grade="recorded", rule="tool_call_id")
+        givers = {
+            self.settled(project, run) for token in _tokens(placed) for run in self._tokens.get((project, token), ())
+        }
+        if len(givers) == 1:
+            return Joined(run=givers.pop(), grade="recorded", rule="continuity_token")
         if not owners:
             for before, one in zip(reversed(placed[:-1]), reversed(placed[1:]), strict=True):
                 runs = {self.settled(project, run) for run in self._inputs.get((project, before.id), ())}
                 if one.message.role == "assistant" and len(runs) == 1:
                     return Joined(run=runs.pop(), grade="inferred", rule="shared_prefix")
         return Joined(run=call.id, grade="recorded", rule="first_exchange")
+
+    def _named(self, call: RecordedCall) -> Joined | None:
+        """The run of the answer, attempt or conversation that a call names, where it is known."""
+        project, said = call.project, call.call
+        if said.about and (run := self._responses.get((project, said.about))) is not None:
+            return Joined(run=self.settled(project, run), grade="recorded", rule="response_id")
+        if (attempt := self._retries.of(call)) is not None:
+            grade: Grade = "recorded" if attempt.sure else "inferred"
+            return Joined(run=self.settled(project, attempt.run), grade=grade, rule="retry")
+        if said.previous and (run := self._responses.get((project, said.previous))) is not None:
+            return Joined(run=self.settled(project, run), grade="recorded", rule="previous_response_id")
+        if said.conversation and (run := self._conversations.get((project, said.conversation))) is not None:
+            return Joined(run=self.settled(project, run), grade="recorded", rule="conversation")
+        return None
 
     def _echoed(self, project: str, ends: "list[_End]") -> Joined:
         runs = {self.settled(project, end.run) for end in ends}
@@ -169,16 +235,21 @@ class ThreadIndex:
         return owners
 
     def _learn(self, call: RecordedCall, placed: Sequence[PlacedMessage], run: str) -> None:
-        project, last = call.project, placed[-1].id if placed else None
+        project, said = call.project, call.call
+        self._learn_names(call, run)
+        last = placed[-1].id if placed else _root(said)
         for one in placed:
             for end in self._outputs.get((project, one.id), ()):
                 if self.settled(project, end.run) == self.settled(project, run):
                     end.continued += 1
-        if last is not None:
-            self._inputs.setdefault((project, last), []).append(run)
-        for output in call.call.outputs:
-            (end_message,) = place((output,), last)
-            self._outputs.setdefault((project, end_message.id), []).append(_End(run))
+        if placed:
+            self._inputs.setdefault((project, placed[-1].id), []).append(run)
+        for output in said.outputs:
+            end = _End(run)
+            for own in dict.fromkeys((message_id(output, last), message_id(_without_thinking(output), last))):
+                self._outputs.setdefault((project, own), []).append(end)
+            for token in _tokens(place((output,), last)):
+                self._tokens.setdefault((project, token), set()).add(run)
             for part in output.parts:
                 if isinstance(part, ToolCall) and part.call_id:
                     self._tools.setdefault((project, _tool_key(part)), {})[run] = _opening(placed)
@@ -186,6 +257,23 @@ class ThreadIndex:
         trace = _trace(traceparent)
         if trace is not None and traceparent is not None:
             self._trace_calls.setdefault((project, trace[0]), []).append((run, traceparent))
+
+    def _learn_names(self, call: RecordedCall, run: str) -> None:
+        """Ids later calls may name; a run that began with a call naming this answer turns out to be part of this."""
+        project, said = call.project, call.call
+        self._retries.learn(call, run)
+        if said.about is None and said.response_id:
+            self._responses[project, said.response_id] = run
+            for waiting in self._waiting.pop((project, said.response_id), ()):
+                old, own = self.settled(project, waiting), self.settled(project, run)
+                if old != own:
+                    self._aliases[project, old] = own
+                    self._merged.append((project, old))
+        if said.conversation:
+            self._conversations.setdefault((project, said.conversation), run)
+        named = said.about or said.previous
+        if named and run == call.id and (project, named) not in self._responses:
+            self._waiting.setdefault((project, named), []).append(run)
 
     def _traced(self, project: str, traceparent: str) -> str | None:
         trace = _trace(traceparent)
@@ -221,12 +309,15 @@ def _thread(
     aliases: tuple[str, ...],
 ) -> Thread:  # fmt: skip
     members = sorted(members, key=lambda pair: (pair[0].exchange.times.started, pair[0].position))
+    resolved = resolve([call for call, _ in members])
+    whole = {call.id: call for call in resolved.calls}
+    members = [(whole[call.id], join) for call, join in members if call.id in whole]
     rules = list(dict.fromkeys(join.rule for _, join in members))
     inferred = any(join.grade == "inferred" for _, join in members)
     return Thread(
         run=run, project=project, grade="inferred" if inferred else "recorded", rule="+".join(rules),
         calls=tuple(call for call, _ in members), joins=tuple(join for _, join in members), spans=tuple(spans),
-        aliases=aliases,
+        aliases=aliases, fetched=resolved.fetched, gaps=resolved.gaps,
     )  # fmt: skip
 
 
@@ -258,6 +349,37 @@ def _trace(traceparent: str | None) -> tuple[str, str] | None:
 
 def _tool_key(part: ToolCall) -> str:
     return "\0".join((part.call_id or "", part.name, arguments_form(part.arguments)))
+
+
+def _root(call: Call) -> str | None:
+    """What stands before the first message of a call: the context it names, whose messages it does not send."""
+    named = call.previous or call.conversation
+    return None if named is None else f"after {named}"
+
+
+def _placed(call: Call) -> tuple[PlacedMessage, ...]:
+    return place(call.messages, _root(call))
+
+
+def _without_thinking(message: Message) -> Message:
+    """The message as clients send it back that drop the thinking; itself where it is nothing else."""
+    rest = tuple(part for part in message.parts if not isinstance(part, Reasoning))
+    return replace(message, parts=rest) if rest else message
+
+
+def _tokens(placed: Sequence[PlacedMessage]) -> list[str]:
+    """Hashes of the opaque tokens in messages: signatures of thinking, encrypted thinking, compacted contexts."""
+    found: list[str] = []
+    for one in placed:
+        for part in one.message.parts:
+            token: object = None
+            if isinstance(part, Reasoning):
+                token = part.signature
+            elif isinstance(part, Other) and part.kind == "compaction" and isinstance(part.data, dict):
+                token = part.data.get("encrypted_content")
+            if isinstance(token, str) and len(token) >= _SHORT_TOKEN:
+                found.append(sha256_hex(token.encode("utf-8", "replace")))
+    return found
 
 
 def _opening(placed: Sequence[PlacedMessage]) -> str | None:

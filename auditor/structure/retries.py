@@ -1,0 +1,95 @@
+"""Attempts of one request. Clients repeat what failed and count: `x-stainless-retry-count` rises, nothing else.
+
+An attempt is repeated by a later call of the same project with the same body and credential (keyed fingerprints), a
+higher count, started at most 120 s later, when it failed: status 408, 409, 429 or from 500, or it never completed.
+Two agents may send the same body at the same time, so one attempt is repeated by one call only.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from auditor.structure.inputs import RecordedCall
+
+WITHIN = 120.0
+"""Seconds between the starts of an attempt and the one that repeats it."""
+_AGAIN = (408, 409, 429)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A failed attempt that a call repeats. `sure` where no other run has one it might as well repeat."""
+
+    record: str
+    run: str
+    sure: bool
+
+
+@dataclass
+class _Failed:
+    record: str
+    run: str
+    count: int
+    started: float
+    repeated_by: str | None = None
+
+
+class Retries:
+    """Keys of failed attempts, never their bodies."""
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[str, str, str | None], list[_Failed]] = {}
+
+    def of(self, call: RecordedCall) -> Attempt | None:
+        """The attempt this call repeats, or None: the one with the highest count, the earliest of equals."""
+        found = self._candidates(call)
+        if not found:
+            return None
+        best = max(found, key=lambda one: (one.count, -one.started))
+        sure = len({one.run for one in found}) == 1
+        return Attempt(record=best.record, run=best.run, sure=sure)
+
+    def learn(self, call: RecordedCall, run: str) -> None:
+        """Remember what this call repeats, and the call itself where it failed."""
+        attempt = self.of(call)
+        for one in self._candidates(call):
+            if attempt is not None and one.record == attempt.record:
+                one.repeated_by = call.id
+        key, started = _key(call), _seconds(call)
+        if key is None or started is None:
+            return
+        rows = [one for one in self._failed.get(key, ()) if started - one.started <= WITHIN]
+        if failed(call):
+            rows.append(_Failed(call.id, run, call.exchange.joins.retry or 0, started))
+        if rows:
+            self._failed[key] = rows
+        else:
+            self._failed.pop(key, None)
+
+    def _candidates(self, call: RecordedCall) -> list[_Failed]:
+        key, started, count = _key(call), _seconds(call), call.exchange.joins.retry
+        if key is None or started is None or not count:
+            return []
+        return [
+            one
+            for one in self._failed.get(key, ())
+            if one.repeated_by in (None, call.id) and one.record != call.id and one.count < count
+            and 0 <= started - one.started <= WITHIN
+        ]  # fmt: skip
+
+
+def failed(call: RecordedCall) -> bool:
+    """Whether a client would send this request again."""
+    status = call.exchange.status
+    return call.exchange.outcome != "complete" or status is None or status in _AGAIN or status >= 500
+
+
+def _key(call: RecordedCall) -> tuple[str, str, str | None] | None:
+    joins = call.exchange.joins
+    return None if joins.body is None else (call.project, joins.body, joins.credential)
+
+
+def _seconds(call: RecordedCall) -> float | None:
+    try:
+        return datetime.fromisoformat(call.exchange.times.started).timestamp()
+    except ValueError:
+        return None
