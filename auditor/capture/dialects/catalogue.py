@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
 
-from auditor.capture.dialects import anthropic_messages, openai_chat, openai_responses
+from auditor.capture.dialects import (
+    anthropic_messages,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from auditor.capture.stream import SseEvent
 from auditor.records.exchange import Exchange
 from auditor.records.messages import Call
@@ -60,6 +66,14 @@ DIALECTS: tuple[Dialect, ...] = (
             "POST /v1/responses/{id}/cancel", "GET /v1/responses/{id}/input_items",
         ),
         array=b"input", parse=openai_responses.parse, error=openai_chat.error, moment=openai_responses.moment,
+    ),
+    Dialect(
+        name="openai_completions", upstream="openai", routes=("POST /v1/completions",), array=None,
+        parse=openai_completions.parse, error=openai_chat.error, moment=openai_completions.moment,
+    ),
+    Dialect(
+        name="openai_embeddings", upstream="openai", routes=("POST /v1/embeddings",), array=None,
+        parse=openai_embeddings.parse, error=openai_chat.error, moment=openai_embeddings.moment,
     ),
 )  # fmt: skip
 
