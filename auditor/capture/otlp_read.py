@@ -54,12 +54,12 @@ def read_protobuf(body: bytes, signal: Signal = "traces") -> ReadBatch:
     batch = ReadBatch()
     if signal == "traces":
         for group in request.resource_spans:
-            resource = _outside(lambda g=group: _proto_pairs(g.resource.attributes, 0))  # type: ignore[misc]
+            resource = _outside(lambda g=group: _proto_pairs(g.resource.attributes, 0))
             for scope in group.scope_spans:
                 _proto_items(batch, scope.spans, resource, scope.scope.name, signal)
     else:
         for group in request.resource_logs:
-            resource = _outside(lambda g=group: _proto_pairs(g.resource.attributes, 0))  # type: ignore[misc]
+            resource = _outside(lambda g=group: _proto_pairs(g.resource.attributes, 0))
             for scope in group.scope_logs:
                 _proto_items(batch, scope.log_records, resource, scope.scope.name, signal)
     return batch
@@ -71,7 +71,7 @@ def read_json(body: bytes, signal: Signal = "traces") -> ReadBatch:
     groups, scopes, items = _JSON_NAMES[signal]
     batch = ReadBatch()
     for group in _rows(request, groups):
-        resource = _outside(lambda g=group: _json_attributes(_part(g, "resource"), 0))  # type: ignore[misc]
+        resource = _outside(lambda g=group: _json_attributes(_part(g, "resource"), 0))
         for scope in _rows(group, scopes):
             name = _part(scope, "scope").get("name")
             name = whole_text(name) if isinstance(name, str) and name else None

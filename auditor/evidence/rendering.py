@@ -105,7 +105,8 @@ class ChatForm:
     def _add(self, ident: str, message: Message, output: bool) -> None:
         """One chat dictionary, or one for each tool result."""
         calls = [part for part in message.parts if isinstance(part, ToolCall)]
-        texts: list[_Hole] = []
+        texts: list[_Hole | _Joined] = []
+        inline: list[_Hole | str] = []
         form: dict[str, Any] = {"role": message.role}
         for index, part in enumerate(message.parts):
             if isinstance(part, Other):
@@ -116,10 +117,16 @@ class ChatForm:
             elif isinstance(part, ToolCall):
                 form.setdefault("tool_calls", []).append(self._call(ident, index, part))
             elif isinstance(part, Reasoning):
-                if output:
+                if (tags := _inline(part)) and (output or not calls):
+                    inline += [tags[0], self._text(ident, index, part.text), tags[1]]
+                elif output and not tags:
                     form["reasoning_content"] = _Joined((self._text(ident, index, part.text),))
             elif isinstance(part, Text) and (output or not calls):
-                texts.append(self._text(ident, index, part.text))
+                tags, hole = _inline(part), self._text(ident, index, part.text)
+                inline += [tags[0]] if tags else []
+                texts.append(_Joined((*inline, hole), glue="") if inline else hole)
+                inline = []
+        texts += [_Joined(tuple(inline), glue="")] if inline else []
         if len(form) == 1 and not texts and any(isinstance(part, ToolResult) for part in message.parts):
             return
         form["content"] = _Joined(tuple(texts))
@@ -153,14 +160,24 @@ class _Hole:
 
 @dataclass(frozen=True)
 class _Joined:
-    holes: tuple[_Hole, ...]
+    holes: "tuple[_Hole | _Joined | str, ...]"
+    """Texts as they are, and what stands for some."""
+    glue: str = " "
+
+
+def _inline(part: Text | Reasoning) -> tuple[str, str] | None:
+    """Tags a capture dialect took off a content's thinking: what stood before and after the part's text."""
+    tags = (part.extra or {}).get("inline")
+    if isinstance(tags, (list, tuple)) and len(tags) == 2 and all(isinstance(tag, str) for tag in tags):
+        return str(tags[0]), str(tags[1])
+    return None
 
 
 def _fill(form: Any, values: Sequence[Any]) -> Any:
     if isinstance(form, _Hole):
         return values[form.number]
     if isinstance(form, _Joined):
-        return " ".join(values[hole.number] for hole in form.holes)
+        return form.glue.join(hole if isinstance(hole, str) else _fill(hole, values) for hole in form.holes)
     if isinstance(form, dict):
         return {key: _fill(value, values) for key, value in form.items()}
     if isinstance(form, list):

@@ -24,6 +24,7 @@ _ADDRESS_FIELDS = {"address", "payload", "effects", "tools"}
 class Rows(Protocol):
     """What verification needs from a store: its rows, undecoded."""
 
+    def head(self) -> Head: ...
     def raw_records(self) -> Iterator[RawRecord]: ...
     def raw_payloads(self) -> Iterator[tuple[str, bytes, int, bytes | None]]: ...
     def raw_contexts(self) -> Iterator[tuple[str, str, str]]: ...
@@ -50,11 +51,14 @@ class _Check:
         self._seqs: dict[tuple[str, str], int] = {}
 
     def run(self) -> Verification:
+        last = self._ledger.head().position  # what is appended while we look may cite payloads we did not see
         payloads = self._payloads()
         self._contexts()
         head = Head(position=-1, chain=ZERO)
         count = 0
         for row in self._ledger.raw_records():
+            if row.position > last:
+                break
             count += 1
             head = self._record(row, head)
         if self._expected is not None and self._expected.position > head.position:

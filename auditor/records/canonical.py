@@ -110,7 +110,7 @@ def _same_in_both(value: object) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is dict:
-        if not "".join(value).isascii():  # type: ignore[call-overload]
+        if not "".join(value).isascii():  # type: ignore[arg-type]
             return False
         return all(type(item) is str or _same_in_both(item) for item in value.values())  # type: ignore[attr-defined]
     if kind is list or kind is tuple:

@@ -33,7 +33,7 @@ from auditor.demo.processes import free_port  # noqa: E402
 
 SPANS, CONNECTIONS, MESSAGES = 500, 4, 2400
 BAR, SHARE = 5000, 0.8
-_WORDS = "the agent asked for price of lamp in shop and then answered with total after discount stock order".split()
+_WORDS = ("the", "agent", "asked", "for", "price", "lamp", "in", "shop", "and", "then", "total", "discount", "stock")
 
 
 @dataclass(frozen=True, kw_only=True)

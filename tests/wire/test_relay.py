@@ -136,7 +136,7 @@ def test_other_routes_pass_through_untouched(upstream: Any, reply: Any, server: 
     upstream.script = lambda r: reply(pieces=[] if r.line.startswith(b"HEAD") else [r.line])
     for method, path in [
         ("GET", "/v1/models"), ("GET", "/v1/models/a%2Fb?x=%2F"), ("DELETE", "/v1/files/1"), ("PUT", "/v1/what/ever/"),
-        ("PATCH", "/v1/x"), ("OPTIONS", "/v1/x"), ("POST", "/v1/embeddings"), ("GET", "/v1"), ("GET", "/v1/traces"),
+        ("PATCH", "/v1/x"), ("OPTIONS", "/v1/x"), ("POST", "/v1/rerank"), ("GET", "/v1"), ("GET", "/v1/traces"),
     ]:  # fmt: skip
         status, _, body = call(server.port, method, path)
         assert (status, body) == (200, f"{method} {path} HTTP/1.1".encode())

@@ -6,6 +6,7 @@ from typing import Any
 
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, parse_json
+from auditor.records.messages import Message, Other
 
 _RECORD_SEPARATOR = b"\x1e"
 
@@ -61,3 +62,15 @@ def without_nulls(value: Any) -> Any:
 def string(value: Any) -> str | None:
     """A text that says something, else None."""
     return value if isinstance(value, str) and value else None
+
+
+def count_unknown(messages: Iterable[Message], kinds: set[str], fields: set[str]) -> int:
+    """Parts and fields of these messages that are in neither set."""
+    count = 0
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, Other):
+                count += part.kind not in kinds
+            else:
+                count += len(set(part.extra or ()) - fields)
+    return count

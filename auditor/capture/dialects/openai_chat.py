@@ -1,10 +1,12 @@
 """OpenAI chat completions: recorded request and response bytes -> one Call. Never raises for what the bytes hold."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
-from auditor.capture.dialects.openai_parts import message
-from auditor.capture.dialects.openai_stream import Assembled, assemble, error_text
+from auditor.capture.dialects.bodies import count_unknown, string
+from auditor.capture.dialects.openai_parts import KNOWN_FIELDS, KNOWN_KINDS, message, with_extra
+from auditor.capture.dialects.openai_stream import CHOICE, KNOWN, Assembled, assemble, error_text
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, exact, parse_json
 from auditor.capture.stream import SseEvent
@@ -45,7 +47,8 @@ def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> C
     rows = sent.get("messages")
     messages = tuple(message(row, tool_names) for row in exact(rows if isinstance(rows, list) else []))
     choices = [row for row in exact(answer.choices) if isinstance(row, dict)]
-    outputs = tuple(_output(row, dict(tool_names)) for row in choices)
+    rest = {"response": exact(answer.rest)} if answer.rest else {}
+    outputs = tuple(_output(row, dict(tool_names), {} if place else rest) for place, row in enumerate(choices))
     named = sent.get("model") or answer.model
     return Call(
         record=record,
@@ -56,6 +59,8 @@ def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> C
         settings=exact({key: value for key, value in sent.items() if key not in _NOT_SETTINGS}),
         finish=tuple(_finish(row) for row in choices),
         usage=exact(answer.usage),
+        response_id=exact(answer.id) if answer.id else None,
+        unknown=count_unknown((*messages, *outputs), KNOWN_KINDS, KNOWN_FIELDS),
         logprobs=_logprobs(choices),
         unparsed=request_fault or response_fault or answer.error,
     )
@@ -93,12 +98,19 @@ def _response(body: bytes, headers: Mapping[str, str]) -> tuple[Assembled, str |
         choices=rows if isinstance(rows, list) else [],
         model=model if isinstance(model, str) else None,
         usage=usage if isinstance(usage, dict) else {},
+        id=string(answer.get("id")),
+        rest={key: value for key, value in answer.items() if key not in KNOWN and value not in (None, [], {})},
         error=error_text(answer["error"]) if answer.get("error") else None,
     ), None
 
 
-def _output(row: Mapping[str, Any], tool_names: dict[str, str]) -> Message:
-    return message(row.get("message") or {}, tool_names, default_role="assistant")
+def _output(row: Mapping[str, Any], tool_names: dict[str, str], more: Mapping[str, object]) -> Message:
+    said = message(row.get("message") or {}, tool_names, default_role="assistant")
+    beside = {key: value for key, value in row.items() if key not in CHOICE and value not in (None, [], {})}
+    if beside:
+        more = {**more, "choice": beside}
+    # Without a part to hold them these are no message of their own: the answer said nothing.
+    return replace(said, parts=with_extra(said.parts, more)) if said.parts else said
 
 
 def _finish(row: Mapping[str, Any]) -> str:

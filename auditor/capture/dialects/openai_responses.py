@@ -24,13 +24,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from auditor.capture.dialects.bodies import is_event_stream, json_object, plain_body, string, text_sequence
+from auditor.capture.dialects.bodies import (
+    count_unknown,
+    is_event_stream,
+    json_object,
+    plain_body,
+    string,
+    text_sequence,
+)
 from auditor.capture.dialects.openai_stream import error_text
 from auditor.capture.dialects.responses_items import (
     KNOWN_FIELDS,
     KNOWN_KINDS,
     answer,
-    count_unknown,
     input_messages,
 )
 from auditor.capture.dialects.responses_stream import CONTENT, TERMINAL, TOOLS, Assembled, assemble, event_texts

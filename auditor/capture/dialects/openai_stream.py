@@ -22,6 +22,20 @@ class Assembled:
     model: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    id: str | None = None
+    rest: dict[str, Any] = field(default_factory=dict)
+    """What the answer says beside these, e.g. a provider's filter results or moderation."""
+
+
+KNOWN = {"id", "object", "created", "model", "choices", "usage", "error", "system_fingerprint", "service_tier",
+         "obfuscation"}  # fmt: skip
+"""Top-level fields of an answer or chunk that are not `rest`."""
+CHOICE = {"index", "message", "delta", "finish_reason", "logprobs"}
+"""Fields of a choice that are read; others are kept beside them."""
+
+
+class _Pieces(list[str]):
+    """Pieces of one text. They are joined at the end, once: adding them one by one would copy megabytes each time."""
 
 
 def assemble(body: bytes) -> Assembled:
@@ -39,7 +53,7 @@ def assemble(body: bytes) -> Assembled:
             continue
         if isinstance(chunk, dict):
             _chunk(chunk, choices, result)
-    result.choices = [choices[index] for index in sorted(choices)]
+    result.choices = [_whole(choices[index]) for index in sorted(choices)]
     return result
 
 
@@ -49,6 +63,9 @@ def _chunk(chunk: dict[str, Any], choices: dict[int, dict[str, Any]], result: As
         result.error = error_text(error)
     if isinstance(chunk.get("model"), str):
         result.model = chunk["model"]
+    if isinstance(chunk.get("id"), str) and chunk["id"]:
+        result.id = chunk["id"]
+    result.rest |= {key: value for key, value in chunk.items() if key not in KNOWN and value not in (None, [], {})}
     if isinstance(chunk.get("usage"), dict):
         result.usage = chunk["usage"]
     rows = chunk.get("choices")
@@ -63,6 +80,7 @@ def _chunk(chunk: dict[str, Any], choices: dict[int, dict[str, Any]], result: As
             _merge(choice["message"], delta)
         choice["finish_reason"] = row.get("finish_reason") or choice["finish_reason"]
         _logprobs(choice, row.get("logprobs"))
+        choice |= {key: _copy(value) for key, value in row.items() if key not in CHOICE and value not in (None, [], {})}
 
 
 def _logprobs(choice: dict[str, Any], more: Any) -> None:
@@ -78,14 +96,17 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
         present = into.get(key)
         if value is None:
             into.setdefault(key, None)
+        elif isinstance(value, str) and isinstance(present, _Pieces):
+            present.append(value)
         elif isinstance(value, str) and isinstance(present, str) and key in _JOINED:
-            into[key] = present + value
+            into[key] = _Pieces((present, value))
         elif isinstance(value, str) and not value and present:
             continue  # an empty id or name in a later piece says nothing
         elif isinstance(value, dict) and isinstance(present, dict):
             _merge(present, value)
         elif isinstance(value, list):
-            into[key] = _merge_list(present if isinstance(present, list) else [], value)
+            known = present if isinstance(present, list) and not isinstance(present, _Pieces) else []
+            into[key] = _merge_list(known, value)
         else:
             into[key] = _copy(value)
 
@@ -115,6 +136,15 @@ def _continued(present: list[Any], entry: dict[str, Any]) -> dict[str, Any] | No
     if is_piece and not entry.get("id") and rows and not (entry.get("function") or {}).get("name"):
         return rows[-1]
     return None
+
+
+def _whole(value: Any) -> Any:
+    """The same with pieces joined."""
+    if isinstance(value, _Pieces):
+        return "".join(value)
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _copy(value: Any) -> Any:

@@ -100,18 +100,6 @@ def answer(items: Iterable[Any], tool_names: dict[str, str]) -> tuple[Message, .
     return (Message(role="assistant", parts=tuple(parts)),) if parts else ()
 
 
-def count_unknown(messages: Iterable[Message], kinds: set[str], fields: set[str]) -> int:
-    """Parts and fields of these messages that are in neither set."""
-    count = 0
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, Other):
-                count += part.kind not in kinds
-            else:
-                count += len(set(part.extra or ()) - fields)
-    return count
-
-
 def _is_assistant(item: Any) -> bool:
     """Whether the model, or a tool that its server ran, made an item. Unknown items: all but results and roles."""
     if not isinstance(item, Mapping):
