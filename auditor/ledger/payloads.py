@@ -17,6 +17,9 @@ from auditor.records.exchange import Payload
 MAX_WAITING_BYTES = 512 * 2**20
 """Payload bytes held in memory while the disk refuses them; more is refused, so that trouble stays visible."""
 _REMEMBERED = 100_000
+_PAYLOAD = "INSERT OR IGNORE INTO payloads(address, salt, codec, size, data) VALUES(?,?,?,?,?)"
+_DEDUP = "INSERT OR IGNORE INTO dedup VALUES(?,?)"
+_CONTEXT = "INSERT OR IGNORE INTO contexts VALUES(?,?,?)"
 
 
 class SqlitePayloads:
@@ -40,12 +43,8 @@ class SqlitePayloads:
         address = payload_address(salt, data)
         codec, packed = pack(data)
         self._waiting[address] = data
-        self._writer.put(Write(
-            statement="INSERT OR IGNORE INTO payloads(address, salt, codec, size, data) VALUES(?,?,?,?,?)",
-            values=(address, salt, codec, len(data), packed), size=len(packed),
-            done=lambda: self._settle(address),
-        ))  # fmt: skip
-        self._writer.put(Write(statement="INSERT OR IGNORE INTO dedup VALUES(?,?)", values=(plain, address)))
+        rows = ((_PAYLOAD, (address, salt, codec, len(data), packed)), (_DEDUP, (plain, address)))
+        self._writer.put(Write(rows=rows, size=len(packed), done=lambda: self._settle(address)))
         self._addresses.add(plain, address)
         return address
 
@@ -56,17 +55,15 @@ class SqlitePayloads:
         skeleton = Skeleton(head=self.put(pieces.head), tail=self.put(pieces.tail), gaps=pieces.gaps)
         written = skeleton.to_bytes()
         again = Skeleton.from_bytes(written).join(pieces.head, pieces.messages, pieces.tail)
-        if hashlib.sha256(again).digest() != hashlib.sha256(data).digest():
+        if again != data:
             return Payload(address=self.put(data), size=len(data))
         parent = ZERO
         for message in pieces.messages:
             address = self.put(message)
             own = context_link(parent, address)
             if self._links.get(own) is None:
-                self._writer.put(Write(
-                    statement="INSERT OR IGNORE INTO contexts VALUES(?,?,?)",
-                    values=(bytes.fromhex(own), bytes.fromhex(parent), bytes.fromhex(address)),
-                ))  # fmt: skip
+                row = (bytes.fromhex(own), bytes.fromhex(parent), bytes.fromhex(address))
+                self._writer.put(Write(rows=((_CONTEXT, row),)))
                 self._links.add(own, (parent, address))
             parent = own
         return Payload(address=self.put(written), size=len(data), context=parent, messages=len(pieces.messages))

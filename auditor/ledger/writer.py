@@ -1,6 +1,6 @@
 """The one writer thread of a process: takes work from a queue, commits it in groups.
 
-A group ends at 256 items, or as soon as the queue is empty when somebody waits for an append; work that nobody waits
+A group ends at 2048 items, or as soon as the queue is empty when somebody waits for an append; work that nobody waits
 for (payloads) lingers a few milliseconds so that it shares a commit. Work that was not asked to be
 durable yet and whose commit failed is kept and goes first into the next group, so that an acknowledged record never
 points to a payload that was lost.
@@ -10,7 +10,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,16 +25,15 @@ from auditor.records.canonical import Later, canonical_bytes, leaf_hash
 from auditor.records.record import RECORD_VERSION, Record
 from auditor.records.times import now_text
 
-GROUP = 256
+GROUP = 2048
 LINGER_SECONDS = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """A statement nobody waits for; `done` runs after it is durable."""
+    """Rows nobody waits for, as (statement, values); `done` runs after they are durable."""
 
-    statement: str
-    values: tuple[Any, ...]
+    rows: tuple[tuple[str, tuple[Any, ...]], ...]
     size: int = 0
     done: Callable[[], None] | None = None
 
@@ -120,8 +119,9 @@ class Writer:
         """Wait for work, then take all that is there."""
         group: list[Item] = [self._queue.get()]
         deadline = time.monotonic() + LINGER_SECONDS
+        waited_for = False
         while len(group) < GROUP and not isinstance(group[-1], _Stop):
-            waited_for = any(isinstance(item, Append) for item in group)
+            waited_for = waited_for or isinstance(group[-1], Append)
             rest = 0.0 if waited_for else deadline - time.monotonic()
             try:
                 group.append(self._queue.get(timeout=rest) if rest > 0 else self._queue.get_nowait())
@@ -138,20 +138,20 @@ class Writer:
         done: list[tuple[Append, list[Stored]]] = []
         turned_down: list[tuple[Append, Exception]] = []
         head = _Tail(connection)
-        writes = list(self._backlog)
+        writes = [*self._backlog, *(item for item in group if isinstance(item, Write))]
+        rows: dict[str, list[tuple[Any, ...]]] = {}
         for write in writes:
-            connection.execute(write.statement, write.values)
+            for statement, values in write.rows:
+                rows.setdefault(statement, []).append(values)
+        for statement, many in rows.items():
+            connection.executemany(statement, many)
         for item in group:
-            if isinstance(item, Write):
-                writes.append(item)
-                connection.execute(item.statement, item.values)
-            elif isinstance(item, Append):
+            if isinstance(item, Append):
                 refusal = _fenced(connection, item)
                 if refusal is not None:
                     turned_down.append((item, refusal))
                     continue
-                now = now_text()
-                done.append((item, [head.append(ready, now) for ready in item.entries]))
+                done.append((item, head.append(item.entries, now_text())))
         connection.execute("COMMIT")
         self._backlog.clear()
         with self._lock:
@@ -213,7 +213,17 @@ class _Tail:
         self.position, self.chain = (int(row[0]), str(row[1])) if row else (-1, ZERO)
         self._seqs: dict[tuple[str, str], int] = {}
 
-    def append(self, ready: Ready, now: str) -> Stored:
+    def append(self, entries: Sequence[Ready], now: str) -> list[Stored]:
+        rows: list[tuple[Any, ...]] = []
+        stored = [self._row(ready, now, rows) for ready in entries]
+        self._connection.executemany(
+            "INSERT INTO records(position, id, chain, kind, project, source, seq, run, claim, codec, data)"
+            " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+            rows,
+        )
+        return stored
+
+    def _row(self, ready: Ready, now: str, rows: list[tuple[Any, ...]]) -> Stored:
         seq = self._next_seq(ready.project, ready.source)
         record = Record(
             kind=ready.kind, project=ready.project, source=ready.source, seq=seq, recorded_at=now,
@@ -224,12 +234,10 @@ class _Tail:
         self.position += 1
         self.chain = link(self.chain, own)
         codec, packed = pack(data)
-        self._connection.execute(
-            "INSERT INTO records(position, id, chain, kind, project, source, seq, run, claim, codec, data)"
-            " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
-            (self.position, own, self.chain, ready.kind, ready.project, ready.source, seq, ready.run, ready.claim,
-             codec, packed),
-        )  # fmt: skip
+        rows.append((
+            self.position, own, self.chain, ready.kind, ready.project, ready.source, seq, ready.run, ready.claim,
+            codec, packed,
+        ))  # fmt: skip
         return Stored(position=self.position, id=own, chain=self.chain, record=record)
 
     def _next_seq(self, project: str, source: str) -> int:

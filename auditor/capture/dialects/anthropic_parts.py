@@ -35,7 +35,7 @@ _ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "ass
 _CALLS = {"tool_use", "server_tool_use", "mcp_tool_use"}
 _WORDS = {
     "citations", "cache_control", "caller", "form", "server", "server_name", "type", "content", "title", "message",
-    "container", "context_management", "stop_sequence", "stop_details",
+    "container", "context_management", "stop_sequence", "stop_details", "estimated_tokens",
 }  # fmt: skip
 """Fields that may stand in `extra` without being unknown."""
 

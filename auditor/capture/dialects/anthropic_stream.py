@@ -118,9 +118,7 @@ class _Stream:
         block = self._open[index]
         if joined is not None and isinstance(delta.get(joined[0]), str):
             block.pieces.setdefault(joined[1], []).append(delta[joined[0]])
-            more = {key: value for key, value in delta.items() if key not in ("type", joined[0])}
-            if more:
-                _append(block.start, "deltas", {"type": kind, **more})
+            _beside(block.start, kind, {key: delta[key] for key in delta if key not in ("type", joined[0])})
         elif kind == "signature_delta" and isinstance(delta.get("signature"), str):
             block.start["signature"] = delta["signature"]
         elif kind == "citations_delta" and "citation" in delta:
@@ -147,6 +145,17 @@ class _Stream:
 def _index(body: dict[str, Any]) -> Any:
     index = body.get("index")
     return index if isinstance(index, (int, str)) else None
+
+
+def _beside(block: dict[str, Any], kind: str, more: dict[str, Any]) -> None:
+    """What a delta says beside its text: increments of an estimate are added up, the rest is kept as it came."""
+    estimate, known = more.pop("estimated_tokens", None), block.get("estimated_tokens", 0)
+    if isinstance(estimate, int) and isinstance(known, int):
+        block["estimated_tokens"] = known + estimate
+    elif estimate is not None:
+        more["estimated_tokens"] = estimate
+    if any(value is not None for value in more.values()):
+        _append(block, "deltas", {"type": kind, **more})
 
 
 def _append(block: dict[str, Any], name: str, value: Any) -> None:

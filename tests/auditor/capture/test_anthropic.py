@@ -31,6 +31,9 @@ from auditor.records.messages import (
     place,
 )  # fmt: skip
 from auditor.records.wire import read, write
+from auditor.structure.build import build
+from auditor.structure.inputs import RecordedCall
+from auditor.structure.threads import group
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 ASK = b'{"model":"claude","max_tokens":9,"messages":[]}'
@@ -254,6 +257,14 @@ def test_a_stream_that_breaks_keeps_what_it_said() -> None:
     assert cut.outputs[0].parts[0] == Text(text="half")
 
 
+def test_estimates_beside_thinking_are_added_up() -> None:
+    deltas = [{"type": "thinking_delta", "thinking": "", "estimated_tokens": count} for count in (50, None, 100)]
+    signed = {"type": "signature_delta", "signature": "S"}
+    call = streamed(start(), *block(0, {"type": "thinking", "thinking": "", "signature": ""}, *deltas, signed), *end())
+    assert call.outputs[0].parts == (Reasoning(text="", signature="S", extra={"estimated_tokens": 150}),)
+    assert call.unknown == 0
+
+
 def test_odd_streams() -> None:
     lone = {"type": "content_block_delta", "index": 4, "delta": {"type": "text_delta", "text": "no start"}}
     assert streamed(start(), lone).outputs[0].parts == (Text(text="no start"),)
@@ -322,6 +333,28 @@ def test_an_answer_the_official_client_sends_back_is_the_same_message() -> None:
     assert again[1].id == own.id
     assert len(again[1].message.parts) == len(own.message.parts), "spans count parts"
     assert [part.name for part in again[2].message.parts if isinstance(part, ToolResult)] == ["price", "stock"]
+
+
+def test_a_tool_loop_is_one_run_and_a_count_none_of_its_steps() -> None:
+    question = {"role": "user", "content": "?"}
+    body = stream_bytes(start(), *block(0, {"type": "tool_use", "id": "toolu_a", "name": "price", "input": {}},
+                                        {"type": "input_json_delta", "partial_json": '{"item":  "x"}'}), *end())  # fmt: skip
+    said = {"role": "assistant", "content": sdk_message(body).content}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_a", "content": "3"}]}
+    sent = [sdk_request([question]), sdk_request([question, said, result]), sdk_request([question, said, result])]
+    paths = ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages"]
+    bodies = [body, b'{"input_tokens":5}', stream_bytes(start(), *block(0, {"type": "text", "text": "3"}), *end())]
+    calls = [
+        RecordedCall(position=at, id=f"r{at}", project="default", call=parse(request, answer, {}, path),
+                     exchange=exchange({}, path))
+        for at, (request, answer, path) in enumerate(zip(sent, bodies, paths, strict=True))
+    ]  # fmt: skip
+    threads = group(calls)
+    assert [(thread.rule, thread.grade) for thread in threads if len(thread.calls) > 1] == [
+        ("first_exchange+echoed_output", "recorded")
+    ]
+    layout = build(threads[0], lambda data: "0" * 64)
+    assert len(layout.calls) == 2
 
 
 def test_other_arguments_are_another_message() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def test_messages_of_a_request() -> None:
                           {"type": "redacted_thinking", "data": "q"}], "reasoning_content": "t"},
      (Reasoning(text="t", signature="s"), Reasoning(text="", signature="q", redacted=True))),
     ({"content": "", "refusal": "no"}, (Other(kind="refusal", data="no"),)),
-    ({"content": "<think>x</think>y"}, (Reasoning(text="x", extra={"inline": ["<think>", "</think>"]}), Text(text="y"))),
+    ({"content": "<think>x</think>y"},
+     (Reasoning(text="x", extra={"inline": ["<think>", "</think>"]}), Text(text="y"))),
     ({"content": "\n<think>\nwhy?\n</think>\n\nyes"},
      (Reasoning(text="why?", extra={"inline": ["\n<think>\n", "\n</think>\n\n"]}), Text(text="yes"))),
     ({"content": "<think>\n\n</think>\n\nyes"},
@@ -121,6 +123,47 @@ def test_an_echo_keeps_its_id() -> None:
         {"type": "function", "id": "c", "function": {"name": "f", "arguments": "{}"}}]}).messages[0]  # fmt: skip
     assert output == echo
     assert place([output])[0].id == place([echo])[0].id
+
+
+@pytest.mark.parametrize("content", ["<think>\nwhy\n</think>\n\nyes", "<thinking>a</thinking>yes", "<think>half"])
+def test_an_echo_of_inline_thinking_keeps_its_id(content: str) -> None:
+    streams = [delta(content=letter) for letter in content]
+    output = streamed(*streams).outputs[0]
+    assert output == answered({"role": "assistant", "content": content}).outputs[0]
+    echo = asked({"role": "assistant", "content": content}).messages[0]
+    assert place([output])[0].id == place([echo])[0].id
+    text = "".join("".join([(part.extra or {}).get("inline", ["", ""])[0], part.text, (part.extra or {}).get(
+        "inline", ["", ""])[1]]) for part in output.parts if isinstance(part, (Text, Reasoning)))  # type: ignore[index]  # fmt: skip
+    assert text == content
+
+
+def test_fields_a_provider_adds_are_kept_and_counted() -> None:
+    body = {"id": "c1", "model": "m", "prompt_filter_results": [{"prompt_index": 0}], "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "a", "mystery": 1, "tool_calls": [
+            {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"s": "x"}},
+        ]}, "finish_reason": "stop", "content_filter_results": {"hate": {"filtered": False}}}]}  # fmt: skip
+    call = parse("r", b'{"model":"m","messages":[]}', json.dumps(body).encode(), {})
+    assert call.response_id == "c1"
+    assert call.outputs[0].parts == (
+        Text(text="a", extra={
+            "mystery": 1, "response": {"prompt_filter_results": [{"prompt_index": 0}]},
+            "choice": {"content_filter_results": {"hate": {"filtered": False}}},
+        }),
+        ToolCall(call_id="t", name="f", arguments="{}", extra={"extra_content": {"s": "x"}}),
+    )  # fmt: skip
+    assert call.unknown == 2  # mystery and extra_content
+    plain = answered({"role": "assistant", "content": "a", "tool_calls": body["choices"][0]["message"]["tool_calls"]})  # type: ignore[index]
+    assert place(call.outputs)[0].id == place(plain.outputs)[0].id
+
+
+def test_three_megabytes_of_arguments_in_small_pieces_take_no_copies() -> None:
+    pieces = [delta(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}])]
+    pieces += [delta(tool_calls=[{"index": 0, "function": {"arguments": "x" * 30}}])] * 100_000
+    body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in pieces).encode()
+    started = time.perf_counter()
+    call = parse("r", b'{"model":"m","messages":[]}', body, SSE)
+    assert call.outputs[0].parts == (ToolCall(call_id="a", name="f", arguments="x" * 3_000_000),)
+    assert time.perf_counter() - started < 20
 
 
 def test_a_stream_is_put_together() -> None:
@@ -281,8 +324,16 @@ def _same(name: str, raw: dict[str, Any], message: Message) -> None:
     """Texts and tool calls of a message equal those of its JSON."""
     content = raw.get("content")
     texts = [content] if isinstance(content, str) else [one["text"] for one in content or [] if one["type"] == "text"]
-    said = [part.text for part in message.parts if isinstance(part, (Text, ToolResult))]
-    assert said == [text for text in texts if text], name
+    said: list[str] = []
+    thought = ""
+    for part in message.parts:
+        inline = [] if isinstance(part, Other) else (part.extra or {}).get("inline") or []
+        if isinstance(part, Reasoning) and inline:
+            thought += inline[0] + part.text + inline[1]
+        elif isinstance(part, (Text, ToolResult)):
+            said.append(thought + "".join(inline[:1]) + part.text)
+            thought = ""
+    assert said + [thought] * bool(thought) == [text for text in texts if text], name
     wanted = [(one.get("id") or None, one["function"]["name"], one["function"]["arguments"])
               for one in raw.get("tool_calls") or []]  # fmt: skip
     calls = [(part.call_id, part.name, part.arguments) for part in message.parts if isinstance(part, ToolCall)]
@@ -297,6 +348,9 @@ def test_a_real_stream_gives_its_words(shared_data: Path) -> None:
     call = parse(path, request, response, headers)
     pieces = [json.loads(line[6:]) for line in response.decode().splitlines() if line.startswith("data: {")]
     text = "".join(row["choices"][0]["delta"].get("content") or "" for row in pieces if row["choices"])
-    assert [part for part in call.outputs[0].parts if isinstance(part, Text)] == [Text(text=text)]
+    assert [part.text for part in call.outputs[0].parts if isinstance(part, Text)] == [text]
     assert text
+    assert call.response_id == pieces[0]["id"]
+    (held,) = [part.extra for part in call.outputs[0].parts if isinstance(part, Text)]
+    assert held is not None and "moderation" in held["response"]  # type: ignore[operator]
     assert call.usage["total_tokens"] == pieces[-1]["usage"]["total_tokens"] if pieces[-1].get("usage") else call.usage
