@@ -17,7 +17,7 @@ class NotJson(Exception):
 def parse_json(text: str | bytes) -> Any:
     """Parsed JSON. NotJson also for NaN, Infinity, wrong UTF-8 and nesting beyond MOST_DEPTH."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=refuse)
     except RecursionError as fault:
         raise NotJson("nested too deeply") from fault
     except UnicodeDecodeError as fault:
@@ -26,10 +26,15 @@ def parse_json(text: str | bytes) -> Any:
         raise NotJson(f"{fault.msg} at character {fault.pos}") from fault
     except ValueError as fault:
         raise NotJson(str(fault)) from fault
+    refuse_deep(value, text)
+    return value
+
+
+def refuse_deep(value: Any, text: str | bytes) -> None:
+    """NotJson when nesting exceeds MOST_DEPTH; `text` is what the value was read from."""
     opened = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
     if opened > MOST_DEPTH and _too_deep(value):
         raise NotJson("nested too deeply")
-    return value
 
 
 def _too_deep(value: Any) -> bool:
@@ -48,7 +53,8 @@ def _too_deep(value: Any) -> bool:
     return True
 
 
-def _refuse(constant: str) -> None:
+def refuse(constant: str) -> None:
+    """For a decoder's `parse_constant`: NaN and Infinity are no JSON."""
     raise NotJson(f"{constant} is no JSON number")
 
 

@@ -67,7 +67,7 @@ class Flight:
     def end(self) -> None:
         """The call is over, however it ended."""
         end = {"outcome": self.outcome, "upstream": self.upstream, "at": time.time_ns(), "relayed": self.relayed}
-        self._add(END, orjson.dumps(end))
+        self.spool.add(END, self._stream, orjson.dumps(end))
         if self._broken:
             gap = {
                 "what": f"exchange {self.method} {self.path} begun {time_text(self.started)}",

@@ -1,6 +1,5 @@
 """Headers of a relayed call: which go on, which stay behind, and how they are recorded without credentials."""
 
-import hashlib
 import hmac
 import os
 import re
@@ -71,20 +70,26 @@ class Vault:
     """Replaces credentials by keyed fingerprints, so that equal ones are seen to be equal and nothing else is told."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")  # copied for each use: setting it up costs more than hashing
+        self._row = lru_cache(4096)(self._plain_row)  # most headers of most calls are alike
 
     def fingerprint(self, secret: bytes) -> str:
         """HMAC-SHA256 under this installation's key, 32 hex digits."""
-        return "hmac-sha256:" + hmac.new(self._key, secret, hashlib.sha256).hexdigest()[:32]
+        keyed = self._keyed.copy()
+        keyed.update(secret)
+        return "hmac-sha256:" + keyed.hexdigest()[:32]
 
     def stored(self, headers: Iterable[Header]) -> dict[str, str]:
         """Headers as they are recorded; several of one name are joined by a comma."""
         found: dict[str, str] = {}
         for name, value in headers:
-            key = text(name).lower()
-            plain = self.fingerprint(value) if _is_secret(key) else text(value)
+            key, plain = self._row(name, value)
             found[key] = f"{found[key]}, {plain}" if key in found else plain
         return found
+
+    def _plain_row(self, name: bytes, value: bytes) -> tuple[str, str]:
+        key = text(name).lower()
+        return key, self.fingerprint(value) if _is_secret(key) else text(value)
 
     def path(self, path: str) -> str:
         """Path and query with the values of credential parameters replaced."""

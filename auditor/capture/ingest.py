@@ -10,15 +10,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from auditor.capture.dialects.catalogue import Dialect, by_route
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, parse_json, whole_text
 from auditor.capture.headers import Vault, open_vault
 from auditor.capture.moments import first_moments
-from auditor.capture.scanner import array_spans
+from auditor.capture.scanner import Spans, read_object
 from auditor.capture.spool_read import OwnerReader, Stream, owners
 from auditor.errors import AuditorError
 from auditor.ledger.protocol import Entry, Ledger, Stored
@@ -181,14 +184,14 @@ class Ingester:
     def _exchange(self, stream: Stream) -> Entry:
         meta, status, end = stream.meta, stream.status or {}, stream.end or {}
         reader = self._readers[stream.owner]
-        request = reader.bytes_of(stream.request)
-        pieces = [reader.bytes_of([piece]) for piece in stream.response]
+        request = b"".join(map(reader.payload, stream.request))
+        pieces = [reader.payload(piece) for piece in stream.response]
         response = b"".join([piece[8:] for piece in pieces])
         marks = [(_TIME.unpack_from(piece)[0], len(piece) - 8) for piece in pieces]
         dialect = by_route(meta["method"], meta["route"])
         headers = status.get("headers", {})
         outcome: Outcome = end.get("outcome", "crashed")
-        sent, unparsed = _read_request(dialect, request, meta)
+        sent, spans, unparsed = _read_request(dialect, request, meta)
         if outcome == "complete":
             unparsed = unparsed or _read_response(dialect, response, headers)
         model = sent.get("model")
@@ -199,7 +202,8 @@ class Ingester:
         exchange = Exchange(
             dialect=dialect.name if dialect else None, method=meta["method"], path=meta["path"],
             upstream=end.get("upstream") or status.get("upstream") or "none", status=status.get("status"),
-            outcome=outcome, request=self._stored_request(dialect, request), response=self._stored(response),
+            outcome=outcome, response=self._stored(response),
+            request=self._ledger.put_split(request, spans) if spans else self._stored(request),
             request_headers=meta["headers"], response_headers=headers,
             times=Times(
                 started=time_text(meta["started"]), upstream_headers=_said(status.get("at")),
@@ -215,10 +219,6 @@ class Ingester:
             body=write(exchange),
         )  # fmt: skip
 
-    def _stored_request(self, dialect: Dialect | None, body: bytes) -> Payload | None:
-        spans = array_spans(body, dialect.array) if dialect and dialect.array and body else None
-        return self._ledger.put_split(body, spans) if spans else self._stored(body)
-
     def _stored(self, body: bytes) -> Payload | None:
         return Payload(address=self._ledger.put(body), size=len(body)) if body else None
 
@@ -232,15 +232,21 @@ def _said(moment: int | None) -> str | None:
     return None if moment is None else time_text(moment)
 
 
-def _read_request(dialect: Dialect | None, body: bytes, meta: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The request's JSON object and why it could not be read, where a dialect should understand it."""
+def _read_request(
+    dialect: Dialect | None, body: bytes, meta: Mapping[str, Any]
+) -> tuple[dict[str, Any], Spans | None, str | None]:
+    """The request's JSON object, where to cut it, and why it could not be read where a dialect should understand it."""
     if dialect is None or meta["method"] != "POST" or (not body and f"POST {meta['route']}" != dialect.routes[0]):
-        return {}, None  # a cancellation, say, has no body
+        return {}, None, None  # a cancellation, say, has no body
+    encoding = meta["headers"].get("content-encoding")
     try:
-        sent = parse_json(decode(body, meta["headers"].get("content-encoding")))
+        plain = decode(body, encoding)
+        sent, spans = read_object(plain, dialect.array)
     except (NotJson, NotDecoded) as fault:
-        return {}, f"the request is no JSON: {fault}"
-    return (sent, None) if isinstance(sent, dict) else ({}, "the request is no JSON object")
+        return {}, None, f"the request is no JSON: {fault}"
+    if not isinstance(sent, dict):
+        return {}, None, "the request is no JSON object"
+    return sent, spans if plain is body else None, None
 
 
 def _read_response(dialect: Dialect | None, body: bytes, headers: Mapping[str, str]) -> str | None:
@@ -249,7 +255,11 @@ def _read_response(dialect: Dialect | None, body: bytes, headers: Mapping[str, s
         "content-type", "") or not body:  # fmt: skip
         return None
     try:
-        parse_json(decode(body, headers.get("content-encoding")))
+        plain = decode(body, headers.get("content-encoding"))
+        with suppress(orjson.JSONDecodeError):  # what the fast reader takes, the careful one takes too
+            orjson.loads(plain)
+            return None
+        parse_json(plain)
     except (NotJson, NotDecoded) as fault:
         return f"the response is no JSON: {fault}"
     return None

@@ -13,6 +13,8 @@ import orjson
 from auditor.capture.spool import BEGIN, END, FRAME_BYTES, GAP, REQUEST, RESPONSE, STATUS, frames, segment_name
 
 READ_BYTES = 2**22
+MOST_HELD = 2**18
+"""Bytes of a call kept in memory until it ends; the rest is read from its file then."""
 _DAMAGE = 2**62
 """Streams have small numbers; a damaged segment is one of its own."""
 assert READ_BYTES > 2 * FRAME_BYTES
@@ -20,11 +22,12 @@ assert READ_BYTES > 2 * FRAME_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Where a frame's payload lies: segment number, byte offset in its file, bytes."""
+    """Where a frame's payload lies (segment, byte offset, bytes), and the payload itself while that is small."""
 
     segment: int
     offset: int
     length: int
+    data: bytes | None = None
 
 
 @dataclass(kw_only=True)
@@ -43,6 +46,8 @@ class Stream:
     end: dict[str, Any] | None = None
     """None for a call whose server died."""
     segments: set[int] = field(default_factory=set)
+    size: int = 0
+    """Bytes of both bodies."""
 
 
 class OwnerReader:
@@ -73,7 +78,8 @@ class OwnerReader:
             last = self._offset
             for kind, number, offset, length in frames(data, self._offset):
                 self._offset = offset + length
-                yield from self._frame(kind, number, Piece(self._segment, offset, length), data, offset - last)
+                payload = data[offset - last : offset - last + length]
+                yield from self._frame(kind, number, Piece(self._segment, offset, length, payload))
             if self._offset > last:
                 continue
             if (self.folder / segment_name(self._segment + 1)).exists():
@@ -87,14 +93,13 @@ class OwnerReader:
                 yield from left
             return
 
-    def bytes_of(self, pieces: list[Piece], skip: int = 0) -> bytes:
-        """The payloads of pieces, each without its first `skip` bytes."""
-        found = []
-        for piece in pieces:
-            file = self._file(piece.segment)
-            assert file is not None, "a held segment is not removed"
-            found.append(os.pread(file, piece.length - skip, piece.offset + skip))
-        return b"".join(found)
+    def payload(self, piece: Piece) -> bytes:
+        """The payload of a frame."""
+        if piece.data is not None:
+            return piece.data
+        file = self._file(piece.segment)
+        assert file is not None, "a held segment is not removed"
+        return os.pread(file, piece.length, piece.offset)
 
     def behind(self) -> int:
         """Bytes that were not read yet."""
@@ -141,8 +146,8 @@ class OwnerReader:
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _frame(self, kind: int, number: int, piece: Piece, data: bytes, start: int) -> Iterator[Stream]:
-        payload = data[start : start + piece.length] if kind in (BEGIN, STATUS, END, GAP) else b""
+    def _frame(self, kind: int, number: int, piece: Piece) -> Iterator[Stream]:
+        payload = piece.data or b""
         held = self._held.setdefault(piece.segment, set())
         if number in self._done:
             if kind in (BEGIN, GAP):
@@ -159,6 +164,10 @@ class OwnerReader:
             return  # its beginning was removed because it is in the ledger
         stream.segments.add(piece.segment)
         held.add(number)
+        if kind in (REQUEST, RESPONSE):
+            stream.size += piece.length
+            if stream.size > MOST_HELD:
+                piece = Piece(piece.segment, piece.offset, piece.length)
         if kind == REQUEST:
             stream.request.append(piece)
         elif kind == RESPONSE:

@@ -28,6 +28,8 @@ class SqlitePayloads:
     def __init__(self, readers: Readers, writer: Writer) -> None:
         self._readers = readers
         self._writer = writer
+        self._known = readers.snapshot()
+        """For deduplication, which may be a little behind: at worst a payload is stored twice."""
         self._addresses = _Recent()
         self._links = _Recent()
         self._waiting: dict[str, bytes] = {}
@@ -81,6 +83,13 @@ class SqlitePayloads:
             raise LedgerBroken(f"payload {ref.address}", problem, "run auditor verify")
         return whole
 
+    def submitted(self) -> None:
+        """An append ends a series of puts."""
+        self._known.end()
+
+    def close(self) -> None:
+        self._known.close()
+
     def refuse_when_full(self) -> None:
         """Unavailable when the disk refuses for so long that memory would fill."""
         if self._writer.waiting_bytes > MAX_WAITING_BYTES:
@@ -90,8 +99,7 @@ class SqlitePayloads:
         self._waiting.pop(address, None)
 
     def _stored_address(self, plain: bytes) -> str | None:
-        with self._readers.use() as connection:
-            row = connection.execute("SELECT address FROM dedup WHERE plain=?", (plain,)).fetchone()
+        row = self._known.one("SELECT address FROM dedup WHERE plain=?", (plain,))
         return str(row[0]) if row else None
 
     def _payload(self, address: str) -> bytes:

@@ -102,9 +102,51 @@ class Readers:
                 return
         connection.close()
 
+    def snapshot(self) -> "Snapshot":
+        """A connection whose reads cost no locks until `end`."""
+        return Snapshot(self._path)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
             free, self._free = self._free, []
         for connection in free:
             connection.close()
+
+
+class Snapshot:
+    """Many look-ups in one read transaction, which saves the locks of each; what it sees is as old as its first one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def one(self, query: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
+        """The first row; database faults become Unavailable."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = connect(self._path)
+                if not self._connection.in_transaction:
+                    self._connection.execute("BEGIN")
+                row: tuple[object, ...] | None = self._connection.execute(query, values).fetchone()
+            except sqlite3.DatabaseError as fault:
+                self._drop()
+                raise Unavailable("ledger", str(fault), "check the disk and the ledger file") from fault
+            return row
+
+    def end(self) -> None:
+        """Let go of what was seen, so that the log can be checkpointed; the next look begins anew."""
+        with self._lock:
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None

@@ -53,6 +53,7 @@ class SqliteLedger:
                 run=looked_up(entry.body, "run"), claim=looked_up(entry.body, "claim"),
             ))  # fmt: skip
         item = Append(entries=tuple(ready), fence=fence)
+        self._payloads.submitted()
         self._writer.put(item)
         return item.future
 
@@ -131,6 +132,7 @@ class SqliteLedger:
 
     def close(self) -> None:
         self._writer.close()
+        self._payloads.close()
         self._readers.close()
 
     # --- rows as stored, for verification and export

@@ -108,6 +108,7 @@ def test_calls_go_on_while_the_spool_cannot_be_written_and_become_gaps(
     assert all("POST /v1/chat/completions" in gap.what and "could not be recorded" in gap.why for gap in gaps)
     assert any("No space left" in gap.why for gap in gaps)
     until(lambda: server.proxy.trouble() == [])
+    monkeypatch.setattr("auditor.capture.spool.MOST_WAITING", 2**20)
     post(server.port)
     # The one whose beginning was still kept is recorded as far as it was, beside its gap.
     assert [read(Exchange, dict(one.record.body)).response is None for one in server.records(3)] == [False, True, False]

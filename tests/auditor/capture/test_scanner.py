@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.capture.scanner import array_spans
+from auditor.capture.exact import NotJson
+from auditor.capture.scanner import read_object
 
 TEXT = st.text(st.sampled_from('ab"\\{}[],: \né🙂'), max_size=8)
 JSON = st.recursive(
@@ -26,7 +27,8 @@ def test_every_element_is_found(
 ) -> None:  # fmt: skip
     form = {**before, "deep": {"messages": [nested]}, "messages": messages, **after}
     body = json.dumps(form, indent=indent, ensure_ascii=ascii_only).encode()
-    spans = array_spans(body, b"messages")
+    value, spans = read_object(body, b"messages")
+    assert value == form
     assert spans is not None
     assert [json.loads(body[start:end]) for start, end in spans] == messages
     for start, end in spans:
@@ -39,8 +41,26 @@ def test_every_element_is_found(
     b'{"messages":[{"a":"b]}', b"\xff\xfe{",
 ])  # fmt: skip
 def test_what_has_no_clear_list_of_messages_is_not_cut(body: bytes) -> None:
-    assert array_spans(body, b"messages") is None
+    try:
+        _, spans = read_object(body, b"messages")
+    except NotJson:
+        with pytest.raises(ValueError):
+            json.loads(body)
+    else:
+        assert spans is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from('{}[]",:1 e"messages\\'), max_size=40).map(lambda text: '{"messages":[' + text))
+def test_it_accepts_what_the_standard_reader_accepts(text: str) -> None:
+    try:
+        wanted = json.loads(text)
+    except ValueError:
+        with pytest.raises(NotJson):
+            read_object(text.encode(), b"messages")
+    else:
+        assert read_object(text.encode(), b"messages")[0] == wanted
 
 
 def test_an_empty_list_has_no_elements() -> None:
-    assert array_spans(b'{"messages":[ ]}', b"messages") == []
+    assert read_object(b'{"messages":[ ]}', b"messages") == ({"messages": []}, [])
