@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from auditor.capture.dialects.catalogue import by_name
+from auditor.capture.exact import whole_text
 from auditor.capture.prices import Prices, cost, read_prices
 from auditor.capture.usage import tokens
 from auditor.records.exchange import Exchange
@@ -21,6 +22,8 @@ def parse_exchange(
         reason = f"no dialect reads {exchange.method} {exchange.path}"
         return Call(record=record, model=exchange.model or "unknown", messages=(), outputs=(), unparsed=reason)
     call = dialect.parse(record, exchange, request, response)
+    if call.unparsed is not None:  # it may quote an upstream's words, and records hold no torn characters
+        call = replace(call, unparsed=whole_text(call.unparsed))
     counted = tokens(dialect.name, call.usage)
     if counted is None:
         return call

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.capture.dialects.anthropic_parts import STREAMED
-from auditor.capture.exact import NotJson, parse_json
+from auditor.capture.exact import NotJson, parse_json, whole_text
 from auditor.capture.stream import SseEvent
 
 _JOINED = {
@@ -168,8 +168,8 @@ def _append(block: dict[str, Any], name: str, value: Any) -> None:
 
 def error_text(error: Any) -> str:
     """The message of an error body in whichever shape it came."""
+    named, said = "", error
     if isinstance(error, dict) and isinstance(error.get("message"), str):
-        kind = error.get("type")
-        named = f" ({kind})" if isinstance(kind, str) else ""
-        return f"the upstream answered with an error{named}: {error['message']}"
-    return f"the upstream answered with an error: {error}"
+        said = error["message"]
+        named = f" ({error['type']})" if isinstance(error.get("type"), str) else ""
+    return whole_text(f"the upstream answered with an error{named}: {said}")

@@ -32,7 +32,7 @@ from auditor.records.messages import (
 )  # fmt: skip
 from auditor.records.wire import read, write
 from auditor.structure.build import build
-from auditor.structure.inputs import RecordedCall
+from auditor.structure.inputs import recorded_call
 from auditor.structure.threads import group
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
@@ -337,24 +337,25 @@ def test_an_answer_the_official_client_sends_back_is_the_same_message() -> None:
 
 def test_a_tool_loop_is_one_run_and_a_count_none_of_its_steps() -> None:
     question = {"role": "user", "content": "?"}
-    body = stream_bytes(start(), *block(0, {"type": "tool_use", "id": "toolu_a", "name": "price", "input": {}},
-                                        {"type": "input_json_delta", "partial_json": '{"item":  "x"}'}), *end())  # fmt: skip
+    use = {"type": "tool_use", "id": "toolu_a", "name": "price", "input": {}}
+    delta = {"type": "input_json_delta", "partial_json": '{"item":  "x"}'}
+    body = stream_bytes(start(), *block(0, use, delta), *end())
     said = {"role": "assistant", "content": sdk_message(body).content}
     result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_a", "content": "3"}]}
     sent = [sdk_request([question]), sdk_request([question, said, result]), sdk_request([question, said, result])]
     paths = ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages"]
     bodies = [body, b'{"input_tokens":5}', stream_bytes(start(), *block(0, {"type": "text", "text": "3"}), *end())]
     calls = [
-        RecordedCall(position=at, id=f"r{at}", project="default", call=parse(request, answer, {}, path),
-                     exchange=exchange({}, path))
+        recorded_call(at, f"r{at}", "default", parse(request, answer, {}, path), exchange({}, path))
         for at, (request, answer, path) in enumerate(zip(sent, bodies, paths, strict=True))
     ]  # fmt: skip
     threads = group(calls)
     assert [(thread.rule, thread.grade) for thread in threads if len(thread.calls) > 1] == [
         ("first_exchange+echoed_output", "recorded")
     ]
-    layout = build(threads[0], lambda data: "0" * 64)
-    assert len(layout.calls) == 2
+    structure = build(threads[0], lambda data: "0" * 64, 1)
+    assert len(structure.calls) == 2
+    assert "count" not in " ".join(step.label for step in structure.steps)
 
 
 def test_other_arguments_are_another_message() -> None:
