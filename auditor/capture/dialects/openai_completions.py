@@ -149,7 +149,7 @@ def _text(row: _Choice, prompt: str) -> tuple[Part, ...]:
 
 def _logprobs(row: _Choice, before: int) -> tuple[float, ...] | None:
     """Log-probabilities of the answer's tokens, where each has one; `before` = characters of an echoed prompt."""
-    pairs = list(zip(row.logprobs, row.offsets, strict=False))
+    pairs = list(zip(exact(row.logprobs), exact(row.offsets), strict=False))
     if before:
         if not all(isinstance(offset, int) for _, offset in pairs):
             return None

@@ -97,7 +97,8 @@ def _call(record: str, exchange: Exchange, turn: _Turn, before: tuple[Message, .
         names.update({part.call_id: part.name for part in message.parts if part.type == "tool_call" and part.call_id})
     own = input_messages(sent.get("input"), names)
     instructions = _instructions(sent.get("instructions"))
-    outputs = answer(exact(turn.answered.output), dict(names))
+    output = exact(turn.answered.output)
+    outputs = answer(output, dict(names))
     messages = (*instructions, *before, *own)
     named = sent.get("model") or response.get("model")
     conversation = sent.get("conversation")
@@ -112,7 +113,7 @@ def _call(record: str, exchange: Exchange, turn: _Turn, before: tuple[Message, .
         finish=_finish(response), usage=usage if isinstance(usage, dict) else {},
         response_id=string(response.get("id")), previous=string(sent.get("previous_response_id")),
         conversation=string(conversation), unknown=strange + turn.answered.unknown,
-        logprobs=_logprobs(turn.answered.output),
+        logprobs=_logprobs(output),
     )  # fmt: skip
 
 
@@ -239,7 +240,7 @@ def _logprobs(output: Any) -> tuple[float, ...] | None:
             rows = piece.get("logprobs")
             for row in rows if isinstance(rows, list) and rows else [None]:
                 value = row.get("logprob") if isinstance(row, dict) else None
-                if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < float("inf"):
+                if not isinstance(value, int | float) or isinstance(value, bool):
                     return None
                 values.append(float(value))
     return tuple(values) or None
