@@ -28,6 +28,7 @@ def _load(name: str) -> Any:
 
 
 cassettes, accumulated = _load("cassettes"), _load("accumulated")
+Received = sys.modules["scripted_upstream"].Received  # loaded by conftest
 Relayed = list[tuple[Any, Exchange, Call]]
 
 
@@ -116,3 +117,21 @@ def test_the_comparison_sees_what_is_missing(gone: str | int | None) -> None:
     elif gone is not None:
         call = replace(CALL, **{gone: {"finish": ("stop",), "usage": {"input_tokens": 3}, "response_id": "x"}[gone]})
     assert bool(accumulated.compare("anthropic_messages", call, sdk)) == (gone is not None)
+
+
+@pytest.mark.parametrize("changed", [None, "status", "body", "headers", "request line", "sent", "sent headers"])
+def test_the_comparison_of_bytes_sees_what_changed(changed: str | None) -> None:
+    one = cassettes.Recorded(
+        name="n", method="POST", path="/v1/messages?beta=true", upstream="anthropic", sent=b"{}",
+        sent_headers=[("X-Api-Key", "k")], status=200, reason="OK", headers=[("Content-Type", "text/plain")], body=b"a",
+    )  # fmt: skip
+    answer = cassettes.Answer(
+        status=500 if changed == "status" else 200, reason="OK", body=b"b" if changed == "body" else b"a",
+        headers=[("content-type", "text/html" if changed == "headers" else "text/plain")],
+    )  # fmt: skip
+    received = Received(
+        line=b"POST /v1/messages HTTP/1.1" if changed == "request line" else b"POST /v1/messages?beta=true HTTP/1.1",
+        headers=[(b"x-api-key", b"k"), *([(b"x-audit-run", b"r")] if changed == "sent headers" else [])],
+        body=b"{ }" if changed == "sent" else b"{}",
+    )  # fmt: skip
+    assert len(cassettes.differences(one, answer, received)) == (changed is not None)

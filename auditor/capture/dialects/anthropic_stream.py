@@ -147,7 +147,7 @@ def _index(body: dict[str, Any]) -> Any:
     return index if isinstance(index, (int, str)) else None
 
 
-def _beside(block: dict[str, Any], kind: str, more: dict[str, Any]) -> None:
+def _beside(block: dict[str, Any], kind: Any, more: dict[str, Any]) -> None:
     """What a delta says beside its text: increments of an estimate are added up, the rest is kept as it came."""
     estimate, known = more.pop("estimated_tokens", None), block.get("estimated_tokens", 0)
     if isinstance(estimate, int) and isinstance(known, int):
