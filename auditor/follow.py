@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ from graph.open import open_graph
 LOG = logging.getLogger("auditor")
 STATUS_SECONDS = 0.1
 STALE_SECONDS = 5.0
+NICE = 5
+LONGEST_WAIT = 10.0
+SLICE = 1.0
+"""Seconds of work a reader gets after it waited longest."""
 
 
 def follow(settings: Settings, *, follow_parent: bool = False) -> None:
@@ -47,12 +51,14 @@ def follow(settings: Settings, *, follow_parent: bool = False) -> None:
 
 
 def _follow(settings: Settings, stop: threading.Event) -> None:
+    os.nice(NICE)  # what people wait for comes first
     ledger = open_ledger(settings.ledger_url)
     graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
     models = read_models(settings.models) if settings.models else ModelsTable()
     ingester = Ingester(ledger, models, settings.data / SPOOL)
-    structurer = Structurer(ledger)
-    follower = Follower(ledger, graph)
+    turn = Courtesy(lambda: ingester.pressed, stop)
+    structurer = Structurer(ledger, turn=turn)
+    follower = Follower(ledger, graph, turn=turn)
     parts: dict[str, Any] = {"ingester": ingester, "structurer": structurer, "follower": follower}
     threads = [threading.Thread(target=part.run_forever, args=(stop,), name=name) for name, part in parts.items()]
     for thread in threads:
@@ -73,6 +79,25 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     file.unlink(missing_ok=True)
     graph.close()
     ledger.close()
+
+
+class Courtesy:
+    """Makes the readers of the ledger wait while calls queue to get into it, but never for ever."""
+
+    def __init__(self, pressed: Callable[[], bool], stop: threading.Event) -> None:
+        self._pressed = pressed
+        self._stop = stop
+        self._free_until = 0.0
+
+    def __call__(self) -> None:
+        """Returns at once unless the ingester is pressed; then after at most LONGEST_WAIT seconds, for a SLICE."""
+        if not self._pressed() or time.monotonic() < self._free_until:
+            return
+        deadline = time.monotonic() + LONGEST_WAIT
+        while self._pressed() and time.monotonic() < deadline and not self._stop.is_set():
+            time.sleep(0.05)
+        if self._pressed():
+            self._free_until = time.monotonic() + SLICE
 
 
 class Following:

@@ -57,6 +57,8 @@ class Ingester:
         self.recovered = 0
         self.gaps = 0
         self.trouble: str | None = None
+        self.pressed = False
+        """More waits in the spool than one batch."""
 
     def run_forever(self, stop: threading.Event) -> None:
         """Follow until `stop` is set, then take what is there."""
@@ -77,8 +79,10 @@ class Ingester:
             self._ready.append(stream)
             if len(self._ready) >= BATCH:
                 following = self._submit()
+                self.pressed = waiting is not None
                 count += self._settle(waiting)
                 waiting = following
+        self.pressed = False
         if self._ready:
             following = self._submit()
             count += self._settle(waiting)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import islice
 
 from auditor.errors import AuditorError
@@ -19,15 +20,18 @@ class Follower:
     """Applies ledger records to a graph store, each exactly once. `trouble` says why it stands still, or None."""
 
     def __init__(
-        self, ledger: Ledger, graph: GraphStore, *, batch: int = 100, poll_seconds: float = 0.5, patience: float = 10.0
-    ) -> None:
+        self, ledger: Ledger, graph: GraphStore, *, batch: int = 100, poll_seconds: float = 0.5, patience: float = 10.0,
+        turn: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         """
         Args:
             batch: records per transaction of the graph store.
             poll_seconds: longest wait for a new record before `stop` is looked at again.
             patience: longest wait between two attempts at a store that fails; the first is a twentieth of it.
+            turn: called before each batch; it may wait, because recording comes before projecting.
         """
         self._ledger = ledger
+        self._turn = turn
         self._graph = graph
         self._batch = batch
         self._poll = poll_seconds
@@ -46,6 +50,7 @@ class Follower:
         records = self._ledger.records(self.position, limit=limit)
         done = 0
         while batch := list(islice(records, self._batch)):
+            self._turn()
             done += self._graph.apply_batch([(one.position, *project(one, self._structure(one))) for one in batch])
             self.position = batch[-1].position
         return done
