@@ -7,22 +7,23 @@ composition root joins them. It keeps keys and positions in memory, never texts:
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from auditor.capture.conventions import observe
 from auditor.capture.dialects import parse_exchange
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records import wire
 from auditor.records.exchange import Exchange, Gap, Transcript
 from auditor.records.messages import Message
 from auditor.records.structure import Structure
-from auditor.records.telemetry import TelemetrySpan
+from auditor.records.telemetry import TelemetryLog, TelemetrySpan
 from auditor.structure.build import build
-from auditor.structure.inputs import COUNTERFACTUAL, RecordedCall, RecordedSpan, RecordedTranscript
+from auditor.structure.inputs import COUNTERFACTUAL, RecordedCall, RecordedSpan, RecordedTranscript, recorded_call
 from auditor.structure.threads import ThreadIndex, group
 
-INPUTS = ("exchange", "span", "transcript", "structure")
+INPUTS = ("exchange", "span", "log", "transcript", "structure")
 
 
 @dataclass
@@ -45,17 +46,31 @@ class _Dirty:
     """Monotonic time of the last of them, seconds."""
 
 
+@dataclass
+class _InTrace:
+    """A span or log record of a trace, and the run it was last given to."""
+
+    position: int
+    span: str | None
+    run: str | None = None
+
+
 class Structurer:
     """One per ledger. `catch_up` is synchronous; `run_forever` debounces by `quiet` seconds per run."""
 
-    def __init__(self, ledger: Ledger, quiet: float = 0.4) -> None:
+    def __init__(self, ledger: Ledger, quiet: float = 0.4, turn: Callable[[], None] = lambda: None) -> None:
+        """`turn` is called before each piece of work and may wait: recording comes before reading."""
         self._ledger = ledger
+        self._turn = turn
         self._quiet = quiet
         self._index = ThreadIndex()
         self._runs: dict[tuple[str, str], _Run] = {}
         self._dirty: dict[tuple[str, str], _Dirty] = {}
         self._position = -1
         self._lock = threading.RLock()
+        self._traces: dict[tuple[str, str], list[_InTrace]] = {}
+        self._open: set[tuple[str, str]] = set()
+        """Traces with records whose run is not settled yet."""
         self._broken: set[str] = set()
         """Runs whose newest records could not be structured."""
         self.trouble: str | None = None
@@ -88,6 +103,7 @@ class Structurer:
                     due = [key for key, dirty in self._dirty.items() if now - dirty.since >= self._quiet]
                     waiting = bool(self._dirty)
                 for key in due:
+                    self._turn()
                     with self._lock:
                         self._append(key)
                 if self.trouble is not None and not self._broken:
@@ -105,14 +121,36 @@ class Structurer:
     def _read(self) -> None:
         head = self._ledger.head().position
         for stored in self._ledger.records(self._position, kinds=INPUTS):
+            self._turn()
             if stored.record.kind == "structure":
                 self._learn_structure(stored)
             elif (run := self._run_of(stored, stored.record.body)) is not None:
-                key = (stored.record.project, run)
-                self._runs.setdefault(key, _Run()).records.append(stored.position)
-                self._dirty.setdefault(key, _Dirty(stored.position, 0.0)).since = time.monotonic()
+                self._belongs(stored.record.project, run, stored.position)
             self._position = stored.position  # only now: a record that could not be read is read again
+        for trace in self._index.take_moved() | self._open:
+            self._settle(trace)
+        self._open.clear()
         self._position = max(self._position, head)
+
+    def _belongs(self, project: str, run: str, position: int) -> None:
+        """A record of a run that its latest structure does not know."""
+        self._runs.setdefault((project, run), _Run()).records.append(position)
+        self._dirty.setdefault((project, run), _Dirty(position, 0.0)).since = time.monotonic()
+
+    def _settle(self, trace: tuple[str, str]) -> None:
+        """Give every span and log record of a trace to the run it belongs to now; what came late may have moved it."""
+        project, trace_id = trace
+        for one in self._traces.get(trace, ()):
+            joined = self._index.run_in_trace(project, trace_id, one.span)
+            run = None if joined is None else joined.run
+            if run == one.run:
+                continue
+            if one.run is not None and (left := self._runs.get((project, one.run))) is not None:
+                left.records = [position for position in left.records if position != one.position]
+                self._dirty.setdefault((project, one.run), _Dirty(one.position, 0.0)).since = time.monotonic()
+            one.run = run
+            if run is not None:
+                self._belongs(project, run, one.position)
 
     def _learn_structure(self, stored: Stored) -> None:
         """Our own earlier records: after a restart nothing is appended twice."""
@@ -129,14 +167,23 @@ class Structurer:
             recorded = self._span(stored)
             for old in self._index.add_span(recorded):
                 self._merge(project, old, self._index.settled(project, old))
-            return self._index.span_run(recorded)
+            self._trace(project, recorded.span.trace_id, recorded.span.span_id, stored.position)
+            return None  # its run is settled with its trace's
+        if stored.record.kind == "log":
+            if isinstance(body["trace_id"], str):
+                self._trace(project, body["trace_id"], body["span_id"], stored.position)
+            return None
         call = self._call(stored)
-        if call is None or call.exchange.joins.purpose == COUNTERFACTUAL:
+        if call is None or call.joins.purpose == COUNTERFACTUAL:
             return None
         run = self._index.add_call(call).run
         for owner, old in self._index.take_merged():
             self._merge(owner, old, self._index.settled(owner, old))
         return self._index.settled(project, run)
+
+    def _trace(self, project: str, trace_id: str, span_id: str | None, position: int) -> None:
+        self._traces.setdefault((project, trace_id), []).append(_InTrace(position, span_id))
+        self._open.add((project, trace_id))
 
     def _merge(self, project: str, old: str, new: str) -> None:
         gone = self._runs.pop((project, old), None)
@@ -172,15 +219,24 @@ class Structurer:
     def _reread(
         self, positions: Sequence[int]
     ) -> tuple[list[RecordedCall], list[RecordedSpan], list[RecordedTranscript]]:
-        calls, spans, transcripts = [], [], []
+        calls: list[RecordedCall] = []
+        told: list[Stored] = []
+        transcripts: list[RecordedTranscript] = []
+        logs: dict[tuple[object, object], list[Stored]] = {}
         for position in positions:
             for stored in self._ledger.records(position - 1, limit=1):
                 if stored.record.kind == "span":
-                    spans.append(self._span(stored))
+                    told.append(stored)
+                elif stored.record.kind == "log":
+                    own = (stored.record.body["trace_id"], stored.record.body["span_id"])
+                    logs.setdefault(own, []).append(stored)
                 elif stored.record.kind == "transcript":
                     transcripts.append(self._transcript(stored))
                 elif (call := self._call(stored)) is not None:
                     calls.append(call)
+        spans = [
+            self._span(one, logs.get((one.record.body["trace_id"], one.record.body["span_id"]), ())) for one in told
+        ]
         return calls, spans, transcripts
 
     def _call(self, stored: Stored) -> RecordedCall | None:
@@ -190,13 +246,17 @@ class Structurer:
         request = b"" if exchange.request is None else self._ledger.payload(exchange.request)
         response = b"" if exchange.response is None else self._ledger.payload(exchange.response)
         call = parse_exchange(stored.id, exchange, request, response)
-        return RecordedCall(
-            position=stored.position, id=stored.id, project=stored.record.project, call=call, exchange=exchange
-        )
+        return recorded_call(stored.position, stored.id, stored.record.project, call, exchange)
 
-    def _span(self, stored: Stored) -> RecordedSpan:
+    def _span(self, stored: Stored, logs: Sequence[Stored] = ()) -> RecordedSpan:
         span = wire.read(TelemetrySpan, dict(stored.record.body))
-        return RecordedSpan(position=stored.position, id=stored.id, project=stored.record.project, span=span)
+        alone = observe(span)
+        events = [wire.read(TelemetryLog, dict(one.record.body)) for one in logs]
+        return RecordedSpan(
+            position=stored.position, id=stored.id, project=stored.record.project, span=span, alone=alone,
+            observation=observe(span, events) if events else alone,
+            logs=tuple((one.position, one.id) for one in logs),
+        )  # fmt: skip
 
     def _transcript(self, stored: Stored) -> RecordedTranscript:
         transcript = wire.read(Transcript, dict(stored.record.body))

@@ -58,6 +58,10 @@ class ModelCall:
     settings: Mapping[str, object]
     at: str | None
     purpose: str | None = None
+    agent: str | None = None
+    """Name of the agent that made it, where a span says so."""
+    spans: tuple[str, ...] = ()
+    """Ids of the span records that tell of this call."""
     logprobs: tuple[float, ...] | None = None
     """Log-probabilities of the output tokens of choice 0 where the upstream gave them, nats; else None."""
     retry_of: str | None = None

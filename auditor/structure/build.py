@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from auditor.records.canonical import canonical_bytes
 from auditor.records.messages import Message, part_text
@@ -37,10 +38,10 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
     links = value_links(layout, places)
     findings = check_record(layout, places, claims)
     calls = _with_tools(layout.calls, thread, store)
-    times = [call.exchange.times for call in thread.calls]
+    times = [call.times for call in thread.calls]
     return Structure(
         run=thread.run, version=version, code=CODE, agent=agent_kind(layout), model=_model(calls, thread),
-        origin="import" if thread.transcript is not None else "proxy", records=_records(thread),
+        origin=_origin(thread), records=_records(thread),
         messages=tuple(
             PlacedPayload(
                 id=one.id, parent=one.parent, role=one.message.role, payload=store(message_bytes(one.message))
@@ -51,7 +52,7 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
         findings=tuple(findings), selections=tuple(layout.selections), title=_title(layout),
         started=min((one.started for one in times), default=None),
         ended=max((one.last_byte for one in times if one.last_byte is not None), default=None),
-        tags=next((call.exchange.joins.tags for call in thread.calls if call.exchange.joins.tags), None),
+        tags=next((call.joins.tags for call in thread.calls if call.joins.tags), None),
         gaps=tuple(dict.fromkeys(layout.gaps)), aliases=thread.aliases,
     )  # fmt: skip
 
@@ -96,11 +97,19 @@ def _with_tools(calls: Sequence[ModelCall], thread: Thread, store: Store) -> lis
 
 
 def _records(thread: Thread) -> tuple[str, ...]:
-    own = [(one.position, one.id) for one in (*thread.calls, *thread.fetched)]
-    own += [(one.position, one.id) for one in thread.spans]
+    seen = [one for one in thread.calls if one.origin == "proxy"]
+    own = [(one.position, one.id) for one in (*seen, *thread.fetched, *thread.spans)]
+    own += [log for one in thread.spans for log in one.logs]
     if thread.transcript is not None:
         own.append((thread.transcript.position, thread.transcript.id))
     return tuple(record for _, record in sorted(own))
+
+
+def _origin(thread: Thread) -> Literal["proxy", "otlp", "import"]:
+    """Where the calls come from; one that the proxy saw is the stronger fact."""
+    if thread.transcript is not None:
+        return "import"
+    return "proxy" if any(one.origin == "proxy" for one in thread.calls) or not thread.spans else "otlp"
 
 
 def _model(calls: Sequence[ModelCall], thread: Thread) -> str:

@@ -212,8 +212,8 @@ class _Contexts:
 
 def _failed(one: RecordedCall) -> bool:
     """Whether the provider refused a call, so that nothing of it was added to the conversation."""
-    return not one.call.outputs and (one.exchange.status is None or one.exchange.status >= 400)
+    return not one.call.outputs and (one.status is None or one.status >= 400)
 
 
 def _started(one: RecordedCall) -> tuple[str, int]:
-    return one.exchange.times.started, one.position
+    return one.times.started, one.position

@@ -59,14 +59,14 @@ class Retries:
             return
         rows = [one for one in self._failed.get(key, ()) if started - one.started <= WITHIN]
         if failed(call):
-            rows.append(_Failed(call.id, run, call.exchange.joins.retry or 0, started))
+            rows.append(_Failed(call.id, run, call.joins.retry or 0, started))
         if rows:
             self._failed[key] = rows
         else:
             self._failed.pop(key, None)
 
     def _candidates(self, call: RecordedCall) -> list[_Failed]:
-        key, started, count = _key(call), _seconds(call), call.exchange.joins.retry
+        key, started, count = _key(call), _seconds(call), call.joins.retry
         if key is None or started is None or not count:
             return []
         return [
@@ -79,17 +79,17 @@ class Retries:
 
 def failed(call: RecordedCall) -> bool:
     """Whether a client would send this request again."""
-    status = call.exchange.status
-    return call.exchange.outcome != "complete" or status is None or status in _AGAIN or status >= 500
+    status = call.status
+    return call.outcome != "complete" or status is None or status in _AGAIN or status >= 500
 
 
 def _key(call: RecordedCall) -> tuple[str, str, str | None] | None:
-    joins = call.exchange.joins
+    joins = call.joins
     return None if joins.body is None else (call.project, joins.body, joins.credential)
 
 
 def _seconds(call: RecordedCall) -> float | None:
     try:
-        return datetime.fromisoformat(call.exchange.times.started).timestamp()
+        return datetime.fromisoformat(call.times.started).timestamp()
     except ValueError:
         return None

@@ -4,6 +4,7 @@ A step's parent is what caused it: a tool result's is the tool call with its id,
 model saw, a thought's, tool call's or answer's the model call that wrote it.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 from auditor.records.canonical import content_id
@@ -20,9 +21,10 @@ from auditor.records.messages import (
     place,
 )
 from auditor.records.structure import ModelCall, Step
-from auditor.structure.inputs import Joined, RecordedCall, RecordedTranscript, Thread
+from auditor.structure.inputs import Joined, RecordedCall, RecordedSpan, RecordedTranscript, Thread
 from auditor.structure.layout import Layout, arguments_form, short, whole
 from auditor.structure.texts import cut
+from auditor.structure.uses import ended, said_by, unheard
 
 
 def lay_out(thread: Thread) -> Layout:
@@ -30,8 +32,13 @@ def lay_out(thread: Thread) -> Layout:
     cutter = _Cutter(thread.run, thread.project)
     if thread.transcript is not None:
         cutter.transcript(thread.transcript)
+    uses = deque(unheard(thread))
     for call, join in zip(thread.calls, thread.joins, strict=True):
+        while uses and ended(uses[0]) <= call.times.started:
+            cutter.use(uses.popleft())
         cutter.exchange(call, join)
+    for use in uses:
+        cutter.use(use)
     cutter.unanswered()
     cutter.layout.gaps.extend(thread.gaps)
     return cutter.layout
@@ -53,27 +60,30 @@ class _Cutter:
         """Id of an exchange record → id of its model call."""
         self._answers: dict[str, str] = {}
         """Response or conversation id → id of the latest model call that gave or joined it."""
+        self._event = self.layout.root
+        """Id of the last message that a span told of."""
 
     def exchange(self, recorded: RecordedCall, join: Joined) -> None:
         """One proxied call: what is new among its inputs, the call, its outputs."""
-        call, exchange = recorded.call, recorded.exchange
+        call, started = recorded.call, recorded.times.started
         inputs = place(call.messages, self.layout.root)
         chained = bool(call.previous or call.conversation)
         for placed in inputs:
-            self._input(placed, exchange.times.started, chained=chained)
+            self._input(placed, started, chained=chained)
         if call.unparsed:
             self.layout.gaps.append(f"exchange {recorded.id[:12]} could not be read: {call.unparsed}")
-        elif exchange.outcome != "complete":
-            self.layout.gaps.append(f"exchange {recorded.id[:12]} ended as {exchange.outcome}")
+        elif recorded.outcome != "complete":
+            self.layout.gaps.append(f"exchange {recorded.id[:12]} ended as {recorded.outcome}")
         last = inputs[-1].id if inputs else self.layout.root
         outputs = [place((output,), last)[0] for output in call.outputs]
         model_call = ModelCall(
             id=content_id({"record": recorded.id, "index": 0}), record=recorded.id,
-            model=call.model or exchange.model or "unknown", model_digest=exchange.model_digest,
-            dialect=exchange.dialect, inputs=tuple(one.id for one in inputs), outputs=tuple(one.id for one in outputs),
-            tools=None, settings=dict(call.settings), at=exchange.times.started, purpose=exchange.joins.purpose,
+            model=call.model or recorded.asked or "unknown", model_digest=recorded.model_digest,
+            dialect=recorded.dialect, inputs=tuple(one.id for one in inputs), outputs=tuple(one.id for one in outputs),
+            tools=None, settings=dict(call.settings), at=started, purpose=recorded.joins.purpose,
             logprobs=call.logprobs, retry_of=self._calls.get(join.retry_of or ""),
-            continues=self._answers.get(call.previous or call.conversation or ""),
+            continues=self._answers.get(call.previous or call.conversation or ""), agent=recorded.agent,
+            spans=recorded.spans,
         )  # fmt: skip
         self._calls[recorded.id] = model_call.id
         for named in (call.response_id, call.conversation):
@@ -95,6 +105,42 @@ class _Cutter:
                 at=None,
             )  # fmt: skip
             self._call(model_call, [one], grade="recorded", rule="transcript")
+
+    def use(self, recorded: RecordedSpan) -> None:
+        """A tool that ran or a retrieval, as its span tells it, where no call's messages do."""
+        call, result, rule = said_by(recorded)
+        asked = self._asked_for(call)
+        parts = (result,) if asked is not None else (call, result)
+        message = Message(role="event", parts=parts)
+        placed = PlacedMessage(id=message_id(message, self._event), parent=self._event, message=message)
+        self.layout.add_message(placed)
+        self._event = placed.id
+        at, grade, tied = ended(recorded) or None, "recorded", rule
+        if asked is None:
+            latest = next((step for step in reversed(self.layout.steps) if step.kind == "model_call"), None)
+            asked = self.layout.add_step(
+                "tool_call", parent=latest.id if latest else None, call=None, message=placed.id,
+                span=whole(placed.id, 0, call.arguments), label=short(f"{call.name}({call.arguments})"),
+                at=recorded.span.started, grade="inferred" if latest else "recorded", rule="before_in_time",
+            )  # fmt: skip
+            if call.call_id:
+                self._tool_calls.setdefault(call.call_id, []).append(asked)
+        else:
+            self._loose.remove(asked)
+            if not call.call_id:
+                grade, tied = "inferred", "name_and_arguments"
+        self._last[placed.id] = self.layout.add_step(
+            "tool_result", parent=asked.id, call=None, message=placed.id,
+            span=whole(placed.id, len(parts) - 1, result.text), label=f"{call.name}: {result.text}", at=at,
+            grade=grade, rule=tied,
+        )  # fmt: skip
+
+    def _asked_for(self, call: ToolCall) -> Step | None:
+        """The tool-call step without a result that a tool's span answers."""
+        if call.call_id:
+            return next((step for step in self._tool_calls.get(call.call_id, ()) if step in self._loose), None)
+        label = short(f"{call.name}({call.arguments})")
+        return next((step for step in self._loose if step.label == label), None)
 
     def unanswered(self) -> None:
         """Say which tool calls have no recorded result, except those of the last call, which may simply be the end."""

@@ -21,6 +21,18 @@ shared_prefix         inferred  the request continues exactly one run's input wi
 first_exchange        recorded  none of these: a new run, named after its first exchange
 ====================  ========  ==========================================================================
 
+Calls that only spans tell of, and spans, belong to the run of their trace:
+
+====================  ========  ==========================================================================
+span                  recorded  the span, or one it lies under, or its whole trace, carries `auditor.run`
+trace                 recorded  the calls the proxy saw of the trace (by traceparent or response id) are all
+                                in one run
+session               recorded  the spans of the trace name one conversation or session, which is the run
+trace                 recorded  none of these: the trace is the run, named by its id
+====================  ========  ==========================================================================
+
+These look at the whole trace, never at the order of arrival: late and out-of-order spans end in the same run.
+
 A call that names an answer nobody recorded yet begins a run; it is merged when that answer's call arrives late.
 Identical prompts alone never join two calls, and neither does a shared system prompt. Projects never mix.
 """
@@ -53,6 +65,7 @@ from auditor.structure.inputs import (
 )
 from auditor.structure.layout import arguments_form
 from auditor.structure.retries import Retries
+from auditor.structure.spans import gather, trace_of
 
 _SHORT_ID = 12
 """Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
@@ -69,7 +82,7 @@ def group(
         index.add_span(span)
     joined: dict[str, tuple[RecordedCall, Joined]] = {}
     for call in sorted(calls, key=_position):
-        if call.exchange.joins.purpose != COUNTERFACTUAL:
+        if call.joins.purpose != COUNTERFACTUAL:
             joined[call.id] = (call, index.add_call(call))
     parts: dict[tuple[str, str], list[tuple[RecordedCall, Joined]]] = {}
     for call, join in joined.values():
@@ -79,11 +92,12 @@ def group(
         run = index.span_run(span)
         if run is not None:
             own.setdefault((span.project, run), []).append(span)
+    told = {key: spans for key, spans in own.items() if key in parts or any(map(_tells, spans))}
     threads = [
-        _thread(run, project, members, own.get((project, run), []), index.aliases(project, run))
-        for (project, run), members in parts.items()
+        _thread(run, project, parts.get((project, run), []), own.get((project, run), []), index)
+        for project, run in dict.fromkeys([*parts, *told])
     ]
-    threads = [thread for thread in threads if thread.calls]
+    threads = [thread for thread in threads if thread.calls or thread.uses]
     threads += [
         Thread(run=one.transcript.run, project=one.project, grade="recorded", rule="transcript", transcript=one)
         for one in transcripts
@@ -114,6 +128,10 @@ class ThreadIndex:
         """Response id nobody gave yet → runs that began with a call naming it."""
         self._merged: list[tuple[str, str]] = []
         self._retries = Retries()
+        self._traces: dict[tuple[str, str], _Trace] = {}
+        self._span_responses: dict[tuple[str, str], set[str]] = {}
+        """Response id a span tells of → trace ids."""
+        self._moved: set[tuple[str, str]] = set()
 
     def run_of(self, call: RecordedCall) -> Joined:
         """The run this call belongs to; changes nothing."""
@@ -136,6 +154,7 @@ class ThreadIndex:
         """Learn a span; gives the ids of runs that turn out to be part of the span's run (append an alias for them)."""
         span, project = recorded.span, recorded.project
         self._parents[project, span.span_id] = span.parent_span_id
+        self._learn_trace(recorded)
         run = _attribute_run(span)
         if run is None:
             return ()
@@ -150,10 +169,55 @@ class ThreadIndex:
         return tuple(merged)
 
     def span_run(self, recorded: RecordedSpan) -> str | None:
-        """The run a span belongs to, by its own attribute, its ancestors' or its trace's only run."""
-        span = recorded.span
-        run = self._under(recorded.project, span.span_id) or self._only(recorded.project, span.trace_id)
-        return None if run is None else self.settled(recorded.project, run)
+        """The run a span belongs to, or None where its trace tells of no agent (see the table)."""
+        joined = self.run_in_trace(recorded.project, recorded.span.trace_id, recorded.span.span_id)
+        return None if joined is None else joined.run
+
+    def run_in_trace(self, project: str, trace_id: str, span_id: str | None) -> Joined | None:
+        """The run of a place in a trace: of a span, or of a log record that names it."""
+        run = self._under(project, span_id) or self._only(project, trace_id)
+        if run is not None:
+            return Joined(run=self.settled(project, run), grade="recorded", rule="span")
+        trace = self._traces.get((project, trace_id))
+        if trace is None:
+            return None
+        runs = {self.settled(project, run) for run in trace.runs}
+        if len(runs) == 1:
+            return Joined(run=runs.pop(), grade="recorded", rule="trace")
+        if not trace.tells:
+            return None
+        if len(trace.sessions) == 1:
+            return Joined(run=next(iter(trace.sessions)), grade="recorded", rule="session")
+        return Joined(run=trace_id, grade="recorded", rule="trace")
+
+    def take_moved(self) -> set[tuple[str, str]]:
+        """(project, trace id) whose places may belong to another run than the last time they were asked for."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    def _learn_trace(self, recorded: RecordedSpan) -> None:
+        project, trace_id = recorded.project, recorded.span.trace_id
+        trace = self._traces.setdefault((project, trace_id), _Trace())
+        self._moved.add((project, trace_id))
+        seen = recorded.alone or recorded.observation
+        if seen is None:
+            return
+        trace.tells = trace.tells or seen.kind != "other"
+        if seen.session:
+            trace.sessions.add(seen.session)
+        response = seen.call.response_id if seen.call is not None else None
+        if response:
+            self._span_responses.setdefault((project, response), set()).add(trace_id)
+            if (run := self._responses.get((project, response))) is not None:
+                trace.runs.add(run)
+
+    def _learn_traced(self, call: RecordedCall, run: str) -> None:
+        """A proxied call tells its trace's run: the trace it names, and traces whose spans name its answer."""
+        place_ = trace_of(call.joins.traceparent)
+        traces = self._span_responses.get((call.project, call.call.response_id or ""), set())
+        for trace_id in {*traces, *([place_[0]] if place_ is not None else [])}:
+            self._traces.setdefault((call.project, trace_id), _Trace()).runs.add(run)
+            self._moved.add((call.project, trace_id))
 
     def settled(self, project: str, run: str) -> str:
         """The run id after merges."""
@@ -177,7 +241,7 @@ class ThreadIndex:
         return join
 
     def _run(self, call: RecordedCall, placed: Sequence[PlacedMessage]) -> Joined:
-        project, joins = call.project, call.exchange.joins
+        project, joins = call.project, call.joins
         if joins.run:
             return Joined(run=joins.run, grade="recorded", rule="header")
         if joins.traceparent and (run := self._traced(project, joins.traceparent)):
@@ -237,6 +301,7 @@ class ThreadIndex:
     def _learn(self, call: RecordedCall, placed: Sequence[PlacedMessage], run: str) -> None:
         project, said = call.project, call.call
         self._learn_names(call, run)
+        self._learn_traced(call, run)
         last = placed[-1].id if placed else _root(said)
         for one in placed:
             for end in self._outputs.get((project, one.id), ()):
@@ -253,8 +318,8 @@ class ThreadIndex:
             for part in output.parts:
                 if isinstance(part, ToolCall) and part.call_id:
                     self._tools.setdefault((project, _tool_key(part)), {})[run] = _opening(placed)
-        traceparent = call.exchange.joins.traceparent
-        trace = _trace(traceparent)
+        traceparent = call.joins.traceparent
+        trace = trace_of(traceparent)
         if trace is not None and traceparent is not None:
             self._trace_calls.setdefault((project, trace[0]), []).append((run, traceparent))
 
@@ -276,7 +341,7 @@ class ThreadIndex:
             self._waiting.setdefault((project, named), []).append(run)
 
     def _traced(self, project: str, traceparent: str) -> str | None:
-        trace = _trace(traceparent)
+        trace = trace_of(traceparent)
         if trace is None:
             return None
         run = self._under(project, trace[1]) or self._only(project, trace[0])
@@ -297,6 +362,17 @@ class ThreadIndex:
 
 
 @dataclass
+class _Trace:
+    """What is known of one trace, whatever the order it came in."""
+
+    tells: bool = False
+    """Whether a span of it tells of an agent, a model, a tool or a retrieval."""
+    sessions: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    """Runs of the proxied calls that belong to it."""
+
+
+@dataclass
 class _End:
     """A message some run's call gave, and how often a later request contained it."""
 
@@ -305,20 +381,39 @@ class _End:
 
 
 def _thread(
-    run: str, project: str, members: list[tuple[RecordedCall, Joined]], spans: list[RecordedSpan],
-    aliases: tuple[str, ...],
-) -> Thread:  # fmt: skip
-    members = sorted(members, key=lambda pair: (pair[0].exchange.times.started, pair[0].position))
+    run: str, project: str, members: list[tuple[RecordedCall, Joined]], spans: list[RecordedSpan], index: ThreadIndex
+) -> Thread:
+    joins = {call.id: join for call, join in members}
+    gathered = gather(spans, [call for call, _ in members])
+    for call in gathered.calls:
+        if call.id not in joins:
+            place_ = trace_of(call.joins.traceparent)
+            join = None if place_ is None else index.run_in_trace(project, *place_)
+            joins[call.id] = join or Joined(run=run, grade="recorded", rule="trace")
+    members = [(call, joins[call.id]) for call in gathered.calls]
+    members = sorted(members, key=lambda pair: (pair[0].times.started, *_order(pair[0])))
     resolved = resolve([call for call, _ in members])
     whole = {call.id: call for call in resolved.calls}
     members = [(whole[call.id], join) for call, join in members if call.id in whole]
-    rules = list(dict.fromkeys(join.rule for _, join in members))
+    rules = list(dict.fromkeys(join.rule for _, join in members)) or ["trace"]
     inferred = any(join.grade == "inferred" for _, join in members)
     return Thread(
         run=run, project=project, grade="inferred" if inferred else "recorded", rule="+".join(rules),
         calls=tuple(call for call, _ in members), joins=tuple(join for _, join in members), spans=tuple(spans),
-        aliases=aliases, fetched=resolved.fetched, gaps=resolved.gaps,
+        aliases=index.aliases(project, run), fetched=resolved.fetched, uses=gathered.uses,
+        gaps=(*resolved.gaps, *gathered.gaps),
     )  # fmt: skip
+
+
+def _tells(recorded: RecordedSpan) -> bool:
+    """Whether a span alone is reason enough for a run: it tells of a model call, a tool or a retrieval."""
+    seen = recorded.observation
+    return seen is not None and seen.kind in ("model_call", "tool_call", "retrieval")
+
+
+def _order(call: RecordedCall) -> tuple[str, int]:
+    """Among calls begun at the same moment: exchanges as they were recorded, then spans by their id."""
+    return ("", call.position) if call.origin == "proxy" else (call.joins.traceparent or "", 0)
 
 
 def _position(one: RecordedCall | RecordedSpan) -> int:
@@ -328,7 +423,7 @@ def _position(one: RecordedCall | RecordedSpan) -> int:
 def _first_position(thread: Thread) -> tuple[int, str]:
     if thread.transcript is not None:
         return thread.transcript.position, thread.run
-    return min(call.position for call in thread.calls), thread.run
+    return min(one.position for one in (*thread.calls, *thread.spans)), thread.run
 
 
 def _attribute_run(span: TelemetrySpan) -> str | None:
@@ -337,14 +432,6 @@ def _attribute_run(span: TelemetrySpan) -> str | None:
         if isinstance(value, str) and value:
             return value
     return None
-
-
-def _trace(traceparent: str | None) -> tuple[str, str] | None:
-    """Trace id and span id of a W3C traceparent, or None when it is malformed."""
-    pieces = (traceparent or "").lower().split("-")
-    if len(pieces) < 4 or len(pieces[1]) != 32 or len(pieces[2]) != 16:
-        return None
-    return pieces[1], pieces[2]
 
 
 def _tool_key(part: ToolCall) -> str:

@@ -75,7 +75,7 @@ class World:
         self, calls: list[Any], spans: list[Any] = (), project: str = "default", version: int = 1
     ) -> Structure:  # type: ignore[assignment]
         for call in calls:
-            self.add("exchange", call.exchange, project)
+            self.add("exchange", self.runs.exchange_of(call), project)
         for span in spans:
             self.add("span", span.span, project)
         (thread,) = group(calls, spans)

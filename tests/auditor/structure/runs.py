@@ -7,7 +7,7 @@ from auditor.records.canonical import sha256_hex
 from auditor.records.exchange import Exchange, Joins, Payload, Times
 from auditor.records.messages import Call, Message, Part, Text, ToolCall, ToolResult
 from auditor.records.telemetry import RUN_ATTRIBUTE, SELECTION_ATTRIBUTE, SpanEvent, TelemetrySpan
-from auditor.structure.inputs import RecordedCall, RecordedSpan
+from auditor.structure.inputs import RecordedCall, RecordedSpan, recorded_call
 
 
 def said(role: str, *parts: Part | str) -> Message:
@@ -40,7 +40,17 @@ def recorded(
         relayed=1,
     )  # fmt: skip
     call = Call(record=own, model="planted", messages=tuple(messages), outputs=outputs, tools=tuple(tools))
-    return RecordedCall(position=position, id=own, project=project, call=call, exchange=exchange)
+    return recorded_call(position, own, project, call, exchange)
+
+
+def exchange_of(one: RecordedCall) -> Exchange:
+    """The exchange a call was made from, as capture would have recorded it."""
+    return Exchange(
+        dialect=one.dialect, method="POST", path="/v1/chat/completions", upstream="local", status=one.status,
+        outcome=one.outcome, request=Payload(address="a", size=1), response=Payload(address="b", size=1),
+        request_headers={}, response_headers={}, times=one.times, joins=one.joins, model=one.asked,
+        model_digest=one.model_digest, relayed=1,
+    )  # fmt: skip
 
 
 def span(
