@@ -6,8 +6,8 @@ What the sub-routes are:
 route                                  call
 =====================================  ==============================================================================
 POST /v1/responses                     a model call; in background mode its answer may come with a later GET
-WEBSOCKET /v1/responses                the last `response.create` of the frames is the call; earlier ones and what
-                                       they gave stand before its messages
+WEBSOCKET /v1/responses                the last `response.create` of the frames is the call (capture records each as
+                                       one); earlier ones and what they gave stand before its messages
 GET, cancel, DELETE of {id}            `about` = id: outputs (none for DELETE) replace those of that answer
 GET …/{id}/input_items                 `about` = id, the listed items as messages in order
 POST /v1/responses/compact             a model call whose output is what the context shall be replaced by: the
@@ -43,7 +43,7 @@ from auditor.capture.dialects.responses_stream import CONTENT, TERMINAL, TOOLS, 
 from auditor.capture.exact import NotJson, exact, parse_json
 from auditor.capture.stream import SseEvent
 from auditor.records.exchange import Exchange
-from auditor.records.messages import COUNT_ONLY, Call, Message, Text
+from auditor.records.messages import COUNT_ONLY, Call, Message, Other, Text
 
 _NOT_SETTINGS = {"input", "model", "tools", "instructions", "previous_response_id", "conversation", "type"}
 _ABOUT = re.compile(r"/v1/responses/(?P<id>[^/?]+)(?P<rest>/cancel|/input_items)?/?(?:\?.*)?")
@@ -133,6 +133,8 @@ def _fetched(call: Call, about: str, rest: str, exchange: Exchange, answered: As
 def _socket(record: str, exchange: Exchange, request: bytes, response: bytes) -> Call:
     """All turns of one socket as one call: the last request, with the earlier turns before it."""
     turns: list[_Turn] = []
+    others: list[Message] = []
+    """Frames that create nothing (`response.steer`, binary ones), kept as they came."""
     fault: str | None = None
     for text in text_sequence(request):
         try:
@@ -143,6 +145,9 @@ def _socket(record: str, exchange: Exchange, request: bytes, response: bytes) ->
         if isinstance(frame, dict) and frame.get("type") in (None, "response.create"):
             body = frame.get("response")
             turns.append(_Turn(sent=body if isinstance(body, dict) else frame))
+        else:
+            kind = string(frame.get("type")) if isinstance(frame, dict) else None
+            others.append(Message(role="other", parts=(Other(kind=kind or "frame", data=exact(frame)),)))
     if not turns:
         turns, fault = [_Turn()], fault or "no frame of the request creates a response"
     # One stream per answer: each ends with its terminal event or an error.
@@ -168,6 +173,7 @@ def _socket(record: str, exchange: Exchange, request: bytes, response: bytes) ->
     call = _call(record, exchange, last, before if follows else ())
     if follows:
         call = replace(call, previous=first)
+    call = replace(call, messages=(*call.messages, *others), unknown=call.unknown + len(others))
     silent = None if last.answered.response or last.answered.output else "there is no response"
     return replace(call, unparsed=fault or last.answered.error or silent)
 

@@ -264,7 +264,7 @@ def test_every_echo_of_an_answer_is_the_same_message() -> None:
         assert later.messages[2].parts[0].name == "price"  # type: ignore[union-attr]
 
 
-FULL = [
+FULL: list[dict[str, Any]] = [
     {"type": "response.created", "response": response([], "in_progress")},
     {"type": "response.in_progress", "response": response([], "in_progress")},
     {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "rs_1",
@@ -429,6 +429,10 @@ def test_a_socket_is_one_call_with_its_earlier_turns_before_it() -> None:
     assert [message.role for message in both.messages] == ["user", "assistant", "user"]
     assert (both.response_id, both.previous) == ("resp_2", None)
     assert both.outputs[0].parts[0].text == "Done."  # type: ignore[union-attr]
+    steer = {"type": "response.steer", "previous_response_id": "resp_1", "input": []}
+    steered = parse(frames(first, steer), frames(*given), method="WEBSOCKET")
+    assert steered.messages[-1].parts == (Other(kind="response.steer", data=steer),)
+    assert steered.unknown == 1
     broken = parse(b"\x1e{\n", b"", method="WEBSOCKET")
     assert "no JSON" in (broken.unparsed or "")
 
