@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auditor.audits import RunAudits
 from auditor.capture.otlp import Intake
+from auditor.capture.otlp_grpc import GrpcDoor
 from auditor.capture.proxy import Proxy
 from auditor.errors import AuditorError, BadSetup
 from auditor.follow import Following
@@ -46,6 +47,7 @@ class Server:
         self.queue = SqliteQueue(ledger.path, ledger)
         self.proxy = Proxy(settings.upstreams, settings.data)
         self.intake = Intake(ledger)
+        self.grpc = GrpcDoor(self.intake, settings.host, settings.otlp_grpc) if settings.otlp_grpc else None
         self.following = Following(settings.data)
         self.audits = RunAudits(ledger, self.queue, self.models, lambda _: self._structured())
         self.executor = LocalExecutor(worker_command(settings), count=settings.workers)
@@ -56,10 +58,14 @@ class Server:
 
     async def start(self) -> None:
         await self.proxy.startup()
+        if self.grpc is not None:
+            await self.grpc.start()
         self.follower.start()
         self.executor.start()
 
     async def stop(self) -> None:
+        if self.grpc is not None:
+            await self.grpc.stop()
         await self.proxy.shutdown()
         with ExitStack() as stack:
             stack.callback(self.ledger.close)
@@ -177,6 +183,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         build_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
         log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, date_header=False,
+        ws_max_size=2**26,
     )  # fmt: skip
     # A thread that reads OTLP would otherwise hold the interpreter for 5 ms at a time while a stream waits.
     sys.setswitchinterval(0.0005)

@@ -21,6 +21,8 @@ class Settings:
     """Address to listen on; loopback unless told otherwise."""
     port: int = 8787
     """One port for the proxy, OTLP, the audit API and the dashboard."""
+    otlp_grpc: int = 0
+    """Port for OTLP over gRPC (usually 4317; needs grpcio); 0 means off."""
     data: Path = Path("auditor-data")
     """Folder for the ledger, caches and keys."""
     ledger: str = ""
@@ -87,7 +89,7 @@ def _apply(settings: Settings, given: Mapping[str, Any], names: set[str], place:
 
 
 def _cast(name: str, value: Any, place: str) -> Any:
-    if name in {"port", "workers"}:
+    if name in {"port", "workers", "otlp_grpc"}:
         try:
             return int(value)
         except ValueError as fault:
@@ -109,7 +111,8 @@ def _check(settings: Settings) -> None:
         raise BadSetup("upstreams", "is empty", "write AUDITOR_UPSTREAMS=openai=https://host")
     if settings.executor != "local":
         raise BadSetup("executor", f"{settings.executor!r} is not built in", "use local")
-    if not 0 <= settings.port <= 65535:
-        raise BadSetup("port", f"{settings.port} is not a port", "use 1 to 65535")
+    for name, port in (("port", settings.port), ("otlp_grpc", settings.otlp_grpc)):
+        if not 0 <= port <= 65535:
+            raise BadSetup(name, f"{port} is not a port", "use 1 to 65535")
     if settings.workers < 0:
         raise BadSetup("workers", "is negative", "use 0 or more")

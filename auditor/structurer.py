@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from auditor.capture.conventions import observe
@@ -31,6 +31,8 @@ class _Run:
     """What is known of one run: where its records are, and what was last appended."""
 
     records: list[int] = field(default_factory=list)
+    former: set[str] = field(default_factory=set)
+    """Other names it had before spans that came late told its name."""
     version: int = 0
     latest: str = ""
     """Canonical form of the last structure without its version, to append only what differs."""
@@ -148,9 +150,16 @@ class Structurer:
             if one.run is not None and (left := self._runs.get((project, one.run))) is not None:
                 left.records = [position for position in left.records if position != one.position]
                 self._dirty.setdefault((project, one.run), _Dirty(one.position, 0.0)).since = time.monotonic()
-            one.run = run
+            former, one.run = one.run, run
             if run is not None:
                 self._belongs(project, run, one.position)
+                self._renamed(project, former or trace_id, run)
+
+    def _renamed(self, project: str, old: str, new: str) -> None:
+        """A run whose last record went to another one was that one."""
+        gone = self._runs.get((project, old))
+        if old != new and gone is not None and not gone.records and gone.version:
+            self._runs[project, new].former.add(old)
 
     def _learn_structure(self, stored: Stored) -> None:
         """Our own earlier records: after a restart nothing is appended twice."""
@@ -158,6 +167,7 @@ class Structurer:
         known = self._runs.setdefault((stored.record.project, run), _Run())
         known.version = max(known.version, int(stored.record.body["version"]))  # type: ignore[call-overload]
         known.latest = _form(stored.record.body)
+        known.former.update(map(str, stored.record.body["aliases"]))  # type: ignore[call-overload]
 
     def _run_of(self, stored: Stored, body: Mapping[str, Any]) -> str | None:
         project = stored.record.project
@@ -208,6 +218,7 @@ class Structurer:
             self._ledger.append([Entry(kind="gap", source="structurer", project=project, body=wire.write(gap))])
             return 0
         self._broken.discard(run)
+        structure = replace(structure, aliases=tuple(sorted({*structure.aliases, *known.former} - {run})))
         body = wire.write(structure)
         form = _form(body)
         if form == known.latest:

@@ -96,7 +96,7 @@ class Intake:
 
     def __init__(self, ledger: Ledger, admit: Admit = admit_all, limits: Limits | None = None) -> None:
         self._ledger = ledger
-        self._admit = admit
+        self.admit = admit
         self.limits = limits or Limits()
         self._counts = {
             "spans": 0, "spans_rejected": 0, "logs": 0, "logs_rejected": 0, "batches_refused": 0, "batches_waited": 0,
@@ -132,7 +132,7 @@ class Intake:
             await _answer(send, 415, Status(code=_INVALID, message=message), True)
             return
         try:
-            project = self._admit(list(scope["headers"]), scope["path"])
+            project = self.admit(list(scope["headers"]), scope["path"])
             length = headers.get("content-length", "")
             size = int(length) if length.isdecimal() else 0
             self.refuse_when_full(size)

@@ -98,7 +98,8 @@ def _with_tools(calls: Sequence[ModelCall], thread: Thread, store: Store) -> lis
 
 def _records(thread: Thread) -> tuple[str, ...]:
     seen = [one for one in thread.calls if one.origin == "proxy"]
-    own = [(one.position, one.id) for one in (*seen, *thread.fetched, *thread.spans)]
+    own = [(one.position, one.id) for one in (*seen, *thread.fetched)]
+    own += [(one.position, one.id) for one in thread.spans]
     own += [log for one in thread.spans for log in one.logs]
     if thread.transcript is not None:
         own.append((thread.transcript.position, thread.transcript.id))

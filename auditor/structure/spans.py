@@ -166,7 +166,7 @@ def _matches(
                 by_tool[own] = index if by_tool.get(own, index) == index else None
     found: dict[int, list[str]] = {}
     for recorded in calls:
-        index = by_response.get(recorded.call.response_id or "")
+        index: int | None = by_response.get(recorded.call.response_id or "")
         if index is None and (place := trace_of(recorded.joins.traceparent)) is not None:
             above = (by_span.get(one.id) for one in tree.above(*place))
             index = next((one for one in above if one is not None), None)

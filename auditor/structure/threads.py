@@ -423,7 +423,8 @@ def _position(one: RecordedCall | RecordedSpan) -> int:
 def _first_position(thread: Thread) -> tuple[int, str]:
     if thread.transcript is not None:
         return thread.transcript.position, thread.run
-    return min(one.position for one in (*thread.calls, *thread.spans)), thread.run
+    positions = [call.position for call in thread.calls] + [span.position for span in thread.spans]
+    return min(positions), thread.run
 
 
 def _attribute_run(span: TelemetrySpan) -> str | None:

@@ -1,8 +1,8 @@
 """OTLP intake: spans/s per core, durable before the answer, with and without projection: `make bench NAME=otlp`.
 
 The real server runs as processes of its own; this process sends 500-span batches of 2.8 KB spans (9 attributes, 2.4 KB
-of messages) over several connections. CPU seconds are those of all the server's processes until the load ended; with
-projection, those of the process that acknowledged spans count, and the projecting work is shown beside it.
+of messages) over several connections. CPU seconds are those of the process that receives and acknowledges; the one that
+cuts runs and projects them works beside it, or, for the first figure of each pair, is replaced by one that sleeps.
 """
 
 import argparse
@@ -111,10 +111,10 @@ def server(projecting: bool) -> Iterator[tuple[int, psutil.Process]]:
 
 _STILL = """
 import sys
-from auditor.projection.follower import Follower
-from auditor.structurer import Structurer
-Follower.run_forever = Structurer.run_forever = lambda self, stop: stop.wait()
+import auditor.app
 from auditor.cli import main
+idle = "import os, time; parent = os.getppid()\\nwhile os.getppid() == parent: time.sleep(0.2)"
+auditor.app.follow_command = lambda settings: [sys.executable, "-c", idle]
 sys.argv[0] = "auditor"
 main()
 """

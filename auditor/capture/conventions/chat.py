@@ -218,7 +218,8 @@ def _system(value: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def _has_results(value: object) -> bool:
-    return isinstance(value, list) and any(isinstance(one, Mapping) and str(one.get("type")) in _RESULT for one in value)
+    rows = value if isinstance(value, list) else ()
+    return any(isinstance(one, Mapping) and str(one.get("type")) in _RESULT for one in rows)
 
 
 def _plain(value: object) -> str:
