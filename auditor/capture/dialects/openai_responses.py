@@ -154,8 +154,8 @@ def _socket(record: str, exchange: Exchange, request: bytes, response: bytes) ->
     streams: list[list[str]] = [[]]
     for text in text_sequence(response):
         streams[-1].append(text)
-        kind = re.search(r'"type"\s*:\s*"([a-z_.]+)"', text[:4096])
-        if kind and kind[1] in (*TERMINAL, "error"):
+        found = re.search(r'"type"\s*:\s*"([a-z_.]+)"', text[:4096])
+        if found and found[1] in (*TERMINAL, "error"):
             streams.append([])
     for turn, texts in zip(turns, streams, strict=False):
         turn.answered = assemble(texts)

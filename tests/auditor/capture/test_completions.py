@@ -74,7 +74,9 @@ def test_an_echoed_prompt_is_taken_off_with_its_logprobs() -> None:
 
 
 def test_a_stream() -> None:
-    chunks = [{"id": "c", "choices": [{"index": 0, "text": piece, "finish_reason": None}]} for piece in ("a", "b", "")]
+    chunks: list[dict[str, Any]] = [
+        {"id": "c", "choices": [{"index": 0, "text": piece, "finish_reason": None}]} for piece in ("a", "b", "")
+    ]
     chunks += [{"choices": [{"index": 1, "text": "z", "finish_reason": "length"}]}, {"choices": [], "usage": {"x": 1}}]
     body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode() + b"data: [DONE]\n\n"
     call = parse({"model": "m", "prompt": "p", "stream": True}, body, SSE)
