@@ -2,10 +2,10 @@
 
 import zlib
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import zstandard
 
-MOST_BYTES = 2**30
+MOST_BYTES = 2**26
 """Bodies that grow beyond this are not decoded: a few kilobytes can be made to expand without end."""
 
 MOST_ENCODINGS = 4
