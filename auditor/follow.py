@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.capture.ingest import Ingester
-from auditor.capture.proxy import SPOOL
+from auditor.capture.spool import SPOOL
 from auditor.ledger.open import open_ledger
 from auditor.models import ModelsTable, read_models
 from auditor.projection.follower import Follower

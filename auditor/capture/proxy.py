@@ -22,7 +22,7 @@ from auditor.capture.dialects import openai_chat
 from auditor.capture.dialects.catalogue import by_route
 from auditor.capture.flight import Flight
 from auditor.capture.headers import end_to_end, open_vault, to_upstream
-from auditor.capture.spool import Spool
+from auditor.capture.spool import SPOOL, Spool
 from auditor.capture.websocket import relay_websocket
 from auditor.errors import Refused, Unavailable
 
@@ -32,7 +32,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HELD_BYTES = 2**20
 """Requests up to here are read before they are sent on; longer ones stream through."""
-SPOOL = "spool"
 _ROUTE = re.compile(r"^(?:/p/(?P<project>[^/]+))?(?P<rest>/v1(?:/.*)?)$")
 _PROJECT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
@@ -210,6 +209,7 @@ class _Relay:
             chunk = message.get("body", b"")
             if chunk:
                 self._flight.asked(chunk)
+                await self._proxy.spool.room()
                 yield chunk
             if not message.get("more_body", False):
                 self._watcher = asyncio.ensure_future(self._until_gone())
@@ -280,6 +280,8 @@ class _Relay:
             await self._to_client({"type": "http.response.body", "body": chunk, "more_body": more})
             if chunk and not closed:
                 flight.gave(chunk)
+                if self._proxy.spool.crowded:
+                    await self._proxy.spool.room()
             if not more:
                 return
 

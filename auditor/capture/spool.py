@@ -26,12 +26,16 @@ from auditor.errors import Unavailable
 
 LOG = logging.getLogger("auditor.capture")
 
+SPOOL = "spool"
+"""Its folder in the data folder."""
 FLUSH_SECONDS = 0.01
 """Bytes wait at most this long for the next write; with the disk's fsync it stays below the stated lag of 50 ms."""
 FLUSH_BYTES = 2**20
 SEGMENT_BYTES = 2**26
 MOST_WAITING = 2**26
 """Bytes kept in memory while the disk refuses; beyond, calls go on unrecorded and become gaps."""
+CROWDED = 2**24
+"""Bytes waiting for a slow disk beyond which long bodies are asked to slow down."""
 RETRY_SECONDS = 0.5
 FRAME_BYTES = 2**18
 """Largest payload of one frame; longer ones are cut."""
@@ -103,6 +107,16 @@ class Spool:
         if self._timer is None and not self._writing:
             self._timer = self._loop.call_later(FLUSH_SECONDS if self._waiting < FLUSH_BYTES else 0, self._flush)
         return True
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the disk is slower than what comes; a disk that refuses is another matter (`trouble`)."""
+        return self._waiting > CROWDED and self._fault is None
+
+    async def room(self) -> None:
+        """Wait until the disk has caught up, or refuses: losing bytes is worse than a slower body."""
+        while self.crowded:
+            await asyncio.sleep(FLUSH_SECONDS / 2)
 
     def lose(self, gap: bytes) -> None:
         """A call that could not be kept; it becomes a gap record as soon as there is room (`gap` is its JSON)."""

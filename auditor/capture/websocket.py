@@ -16,6 +16,7 @@ from auditor.capture.exact import NotJson, parse_json
 from auditor.capture.flight import Flight
 from auditor.capture.headers import end_to_end
 from auditor.errors import Refused, Unavailable
+from auditor.records.exchange import Outcome
 
 if TYPE_CHECKING:
     from auditor.capture.proxy import Proxy
@@ -80,6 +81,8 @@ class _Socket:
         self._flight = flight
         self._asked = False
         self._finished = False
+        self._left: Outcome | None = None
+        """What it means for an answer that is under way that somebody left, by who left first."""
 
     async def deny(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Refuse the handshake with a status of HTTP where the server can say one."""
@@ -107,12 +110,8 @@ class _Socket:
         down = asyncio.ensure_future(self._down(upstream))
         try:
             await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            if up.done() and not up.cancelled() and not self._finished and self._asked:
-                self._flight.outcome = "client_cancelled"
-            elif not self._finished and self._asked:
-                self._flight.outcome = "upstream_failed"
-            else:
-                self._flight.outcome = "complete"
+            broken = self._asked and not self._finished
+            self._flight.outcome = (self._left or "upstream_failed") if broken else "complete"
         finally:
             for task in (up, down):
                 task.cancel()
@@ -125,6 +124,7 @@ class _Socket:
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
+                self._left = self._left or "client_cancelled"
                 await upstream.close(code=_sendable(message.get("code")))
                 return
             text, data = message.get("text"), message.get("bytes")
@@ -142,10 +142,12 @@ class _Socket:
             if message.type is aiohttp.WSMsgType.TEXT:
                 await self._send({"type": "websocket.send", "text": message.data})
                 self._flight.gave(_framed(message.data.encode("utf-8", "replace")))
+                await self._proxy.spool.room()
                 self._finished = self._finished or _kind(message.data) in _LAST
             elif message.type is aiohttp.WSMsgType.BINARY:
                 await self._send({"type": "websocket.send", "bytes": message.data})
                 self._flight.gave(_binary(message.data))
+        self._left = self._left or "upstream_failed"
         code = _sendable(upstream.close_code)
         await self._send({"type": "websocket.close", "code": code})
 

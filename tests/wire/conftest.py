@@ -18,7 +18,8 @@ from auditor.access.protocol import Gate
 from auditor.capture.headers import open_vault
 from auditor.capture.ingest import Ingester
 from auditor.capture.otlp import Intake, Limits
-from auditor.capture.proxy import SPOOL, Proxy
+from auditor.capture.proxy import Proxy
+from auditor.capture.spool import SPOOL
 from auditor.ledger.protocol import Ledger, Stored
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.models import ModelsTable

@@ -83,14 +83,27 @@ class ScriptedUpstream:
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
                 line, *rows = head.split(b"\r\n")
                 headers = [(name, value) for name, _, value in (row.partition(b": ") for row in rows)]
-                size = next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
-                while len(buffer) < size:
-                    buffer += connection.recv(65536)
-                request = Received(line=line, headers=headers, body=buffer[:size])
-                buffer = buffer[size:]
+                if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+                    body, buffer = self._chunked(connection, buffer)
+                else:
+                    size = next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
+                    body, buffer = _exactly(connection, buffer, size)
+                request = Received(line=line, headers=headers, body=body)
                 self.received.append(request)
                 if not self._reply(connection, self._next(request)):
                     return
+
+    def _chunked(self, connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes]:
+        """(a chunked body, what came after it)."""
+        pieces = []
+        while True:
+            while b"\r\n" not in buffer:
+                buffer += connection.recv(65536)
+            line, _, buffer = buffer.partition(b"\r\n")
+            piece, buffer = _exactly(connection, buffer, int(line, 16) + 2)
+            if piece == b"\r\n":
+                return b"".join(pieces), buffer
+            pieces.append(piece[:-2])
 
     def _next(self, request: Received) -> Reply:
         if callable(self.script):
@@ -148,3 +161,11 @@ class ScriptedUpstream:
         finally:
             connection.settimeout(None)
         return False
+
+
+def _exactly(connection: socket.socket, buffer: bytes, size: int) -> tuple[bytes, bytes]:
+    """(the next `size` bytes, what came after them)."""
+    whole = bytearray(buffer)
+    while len(whole) < size:
+        whole += connection.recv(2**18)
+    return bytes(whole[:size]), bytes(whole[size:])
