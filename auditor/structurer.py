@@ -4,6 +4,7 @@ The rooms `structure` (pure) and `capture.dialects` (bytes -> calls) must not kn
 composition root joins them. It keeps keys and positions in memory, never texts: a run that changed is read again.
 """
 
+import hashlib
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from auditor.capture.conventions import observe
 from auditor.capture.dialects import parse_exchange
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records import wire
+from auditor.records.canonical import canonical_bytes
 from auditor.records.exchange import Exchange, Gap, Transcript
 from auditor.records.messages import Message
 from auditor.records.structure import Structure
@@ -34,8 +36,8 @@ class _Run:
     former: set[str] = field(default_factory=set)
     """Other names it had before spans that came late told its name."""
     version: int = 0
-    latest: str = ""
-    """Canonical form of the last structure without its version, to append only what differs."""
+    latest: bytes = b""
+    """Digest of the last structure without its version, to append only what differs."""
 
 
 @dataclass
@@ -295,5 +297,7 @@ def latest_structure(ledger: Ledger, run: str) -> LatestStructure | None:
     return None
 
 
-def _form(body: Mapping[str, Any]) -> str:
-    return json.dumps({key: value for key, value in body.items() if key != "version"}, sort_keys=True)
+def _form(body: Mapping[str, Any]) -> bytes:
+    """A digest of a structure without its version: runs are many, and their texts are not kept."""
+    said = {key: value for key, value in body.items() if key != "version"}
+    return hashlib.sha256(canonical_bytes(said)).digest()

@@ -108,7 +108,7 @@ def test_messages_keep_their_parts_and_can_be_those_of_one_call(client: TestClie
     everything = get(client, f"/runs/{LAMP}/messages")["items"]
     assert [message["role"] for message in everything] == ["system", "user", "assistant", "tool", "assistant"]
     assert everything[2]["parts"][1] == {
-        "type": "tool_call", "call_id": "c1", "name": "lookup_price", "arguments": '{"item": "lamp"}',
+        "type": "tool_call", "call_id": "c1", "name": "lookup_price", "arguments": '{"item": "lamp"}', "extra": None,
     }  # fmt: skip
     first_call = get(client, f"/runs/{LAMP}/steps")["items"][1]["step"]["call"]
     assert len(get(client, f"/runs/{LAMP}/messages?call={first_call}")["items"]) == 3
