@@ -51,10 +51,7 @@ class Server:
         self.following = Following(settings.data)
         self.audits = RunAudits(ledger, self.queue, self.models, lambda _: self._structured())
         self.executor = LocalExecutor(worker_command(settings), count=settings.workers)
-        self.follower = LocalExecutor(
-            follow_command(settings), count=1,
-            environment={"AUDITOR_NEO4J_USER": settings.neo4j_user, "AUDITOR_NEO4J_PASSWORD": settings.neo4j_password},
-        )  # fmt: skip
+        self.follower = LocalExecutor(follow_command(settings), count=1, environment=follow_environment(settings))
 
     async def start(self) -> None:
         await self.proxy.startup()
@@ -109,6 +106,12 @@ def follow_command(settings: Settings) -> list[str]:
     command = [sys.executable, "-m", "auditor", "work", "--follow", "--follow-parent", "--data", str(settings.data),
                "--ledger", settings.ledger_url, "--graph", settings.graph_url]  # fmt: skip
     return command + (["--models", str(settings.models)] if settings.models else [])
+
+
+def follow_environment(settings: Settings) -> dict[str, str]:
+    """What that process is told beside its command line: what must not be seen there, and what has no flag."""
+    told = {"AUDITOR_NEO4J_USER": settings.neo4j_user, "AUDITOR_NEO4J_PASSWORD": settings.neo4j_password}
+    return told | ({} if settings.prices is None else {"AUDITOR_PRICES": str(settings.prices)})
 
 
 def build_app(settings: Settings) -> ASGIApp:

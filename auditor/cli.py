@@ -142,7 +142,7 @@ def import_(settings: Settings, format: str, file: Path, origin: str, as_json: b
     chosen = importer(format)
     with _ledger(settings) as ledger:
         stored = import_runs(ledger, chosen.read(file), origin or chosen.origin)
-        Structurer(ledger).catch_up()
+        Structurer(ledger, prices=settings.prices).catch_up()
         runs = [str(one.record.body["run"]) for one in stored]
     click.echo(json.dumps({"runs": runs}) if as_json else f"{len(runs)} runs imported: {', '.join(runs[:5])}")
 
@@ -168,7 +168,7 @@ def audit(
     with _ledger(settings) as ledger:
         models = read_models(settings.models) if settings.models else ModelsTable()
         queue = SqliteQueue(ledger.path, ledger)
-        audits = RunAudits(ledger, queue, models, Structurer(ledger).catch_up)
+        audits = RunAudits(ledger, queue, models, Structurer(ledger, prices=settings.prices).catch_up)
         ticket = audits.start(run, list(methods) or None, {"replicates": replicates} if replicates else {}, "cli")
         if not no_wait:
             executor = LocalExecutor(worker_command(settings), count=max(1, settings.workers))

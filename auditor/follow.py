@@ -57,7 +57,7 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     models = read_models(settings.models) if settings.models else ModelsTable()
     ingester = Ingester(ledger, models, settings.data / SPOOL)
     turn = Courtesy(lambda: ingester.pressed, stop)
-    structurer = Structurer(ledger, turn=turn)
+    structurer = Structurer(ledger, turn=turn, prices=settings.prices)
     follower = Follower(ledger, graph, turn=turn)
     parts: dict[str, Any] = {"ingester": ingester, "structurer": structurer, "follower": follower}
     threads = [threading.Thread(target=part.run_forever, args=(stop,), name=name) for name, part in parts.items()]

@@ -31,6 +31,8 @@ class Settings:
     """`sqlite:///path` or `bolt://host:port`; empty means `graph.db` in the data folder."""
     models: Path | None = None
     """The models file; without it everything that needs weights says `weights_unavailable`."""
+    prices: Path | None = None
+    """A price table (JSON) that replaces the one of this version."""
     executor: str = "local"
     """Where jobs run: `local`."""
     workers: int = 1
@@ -94,7 +96,7 @@ def _cast(name: str, value: Any, place: str) -> Any:
             return int(value)
         except ValueError as fault:
             raise BadSetup(f"{place}: {name}", f"{value!r} is not a whole number", "give a number") from fault
-    if name in {"data", "models"}:
+    if name in {"data", "models", "prices"}:
         return Path(value).expanduser() if str(value) else None
     if name == "upstreams" and isinstance(value, str):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditor.capture.conventions import observe
 from auditor.capture.dialects import parse_exchange
+from auditor.capture.prices import read_prices
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records import wire
 from auditor.records.canonical import canonical_bytes
@@ -62,8 +64,13 @@ class _InTrace:
 class Structurer:
     """One per ledger. `catch_up` is synchronous; `run_forever` debounces by `quiet` seconds per run."""
 
-    def __init__(self, ledger: Ledger, quiet: float = 0.4, turn: Callable[[], None] = lambda: None) -> None:
-        """`turn` is called before each piece of work and may wait: recording comes before reading."""
+    def __init__(
+        self, ledger: Ledger, quiet: float = 0.4, turn: Callable[[], None] = lambda: None,
+        prices: Path | None = None,
+    ) -> None:
+        """`turn` is called before each piece of work and may wait: recording comes before reading. `prices` is a table
+        that replaces the one of this version."""
+        self._prices = read_prices(prices)
         self._ledger = ledger
         self._turn = turn
         self._quiet = quiet
@@ -258,7 +265,7 @@ class Structurer:
             return None
         request = b"" if exchange.request is None else self._ledger.payload(exchange.request)
         response = b"" if exchange.response is None else self._ledger.payload(exchange.response)
-        call = parse_exchange(stored.id, exchange, request, response)
+        call = parse_exchange(stored.id, exchange, request, response, prices=self._prices)
         return recorded_call(stored.position, stored.id, stored.record.project, call, exchange)
 
     def _span(self, stored: Stored, logs: Sequence[Stored] = ()) -> RecordedSpan:

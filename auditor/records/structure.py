@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from auditor.records.canonical import content_id
-from auditor.records.messages import Role, Span
+from auditor.records.messages import Cost, Role, Span, Usage
 
 StepKind = Literal[
     "prompt",  # what the user or system asked
@@ -64,6 +64,10 @@ class ModelCall:
     """Ids of the span records that tell of this call."""
     logprobs: tuple[float, ...] | None = None
     """Log-probabilities of the output tokens of choice 0 where the upstream gave them, nats; else None."""
+    tokens: Usage | None = None
+    """What it read and wrote, in one arithmetic for all dialects; None where the provider did not say."""
+    cost: Cost | None = None
+    """By the price table named in it; None where the table has no entry or tokens are unknown."""
     retry_of: str | None = None
     """Id of the call (a failed attempt) that this one repeats."""
     continues: str | None = None

@@ -83,7 +83,7 @@ class _Cutter:
             tools=None, settings=dict(call.settings), at=started, purpose=recorded.joins.purpose,
             logprobs=call.logprobs, retry_of=self._calls.get(join.retry_of or ""),
             continues=self._answers.get(call.previous or call.conversation or ""), agent=recorded.agent,
-            spans=recorded.spans,
+            spans=recorded.spans, tokens=call.tokens, cost=call.cost,
         )  # fmt: skip
         self._calls[recorded.id] = model_call.id
         for named in (call.response_id, call.conversation):
