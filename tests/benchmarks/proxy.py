@@ -82,6 +82,8 @@ class Upstream(asyncio.Protocol):
         self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         for number in range(CHUNKS):
             await asyncio.sleep(max(0.0, start + (number + 1) * PAUSE - loop.time()))
+            if self.transport.is_closing():
+                return
             self.transport.write(chunk(number))
         self.transport.write(b"0\r\n\r\n")
 
