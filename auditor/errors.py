@@ -4,7 +4,8 @@ AuditorError
 ├── BadInput            the caller sent something unusable (HTTP 400/422); names the field and the fix
 │   └── BadValue        a value that cannot be recorded exactly
 ├── NotFound            no such run, step, claim, record (HTTP 404)
-├── Refused             not allowed here: upstream not on the allow-list, missing key (HTTP 403)
+├── Refused             not allowed here: upstream not on the allow-list, key of another project (HTTP 403)
+│   └── Unauthorised    no key, or one that nobody knows (HTTP 401)
 ├── BadSetup            settings or the models file are wrong: shown without a traceback, exit code 2
 ├── LedgerBroken        a stored record or payload does not match its hash
 └── Unavailable         a part we depend on is down or busy (HTTP 503)
@@ -43,6 +44,11 @@ class NotFound(AuditorError):
 class Refused(AuditorError):
     code = "refused"
     status = 403
+
+
+class Unauthorised(Refused):
+    code = "unauthorised"
+    status = 401
 
 
 class BadSetup(AuditorError):

@@ -3,22 +3,46 @@
 import struct
 import time
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
 from auditor.access.protocol import Admission
-from auditor.capture.spool import END, REQUEST, RESPONSE, STATUS, Spool
-from auditor.records.exchange import Joins, Outcome
+from auditor.capture.headers import Vault
+from auditor.capture.masking import BodyMask
+from auditor.capture.redact import Where, compile_rules, mask_text, merged
+from auditor.capture.spool import END, NOTE, REQUEST, RESPONSE, STATUS, Spool
+from auditor.records.exchange import Joins, Outcome, Redaction
 from auditor.records.times import time_text
 
 _TIME = struct.Struct("<Q")
+_FROM_OUTSIDE = {"run", "step", "tags", "purpose", "traceparent", "session"}
+"""Joins that are the client's own words."""
+
+
+class Unrecorded:
+    """Stands for the spool where a caller was turned away at the door: nothing of it is kept."""
+
+    def begin(self, meta: bytes) -> int:
+        return 0
+
+    def add(self, kind: int, stream: int, payload: bytes) -> bool:
+        return True
+
+    def lose(self, gap: bytes) -> None:
+        pass
+
+    def trouble(self) -> list[str]:
+        return []
 
 
 @dataclass(kw_only=True, slots=True)
 class Flight:
-    """Times are nanoseconds since 1970. `begin` first; nothing is kept in memory but counts."""
+    """Times are nanoseconds since 1970. `begin` first; nothing is kept in memory but counts, and what might be the
+    beginning of a secret. Everything passes the project's rules before it reaches the spool."""
 
-    spool: Spool
+    spool: "Spool | Unrecorded"
+    vault: Vault
     admission: Admission
     method: str
     path: str
@@ -36,37 +60,58 @@ class Flight:
     """`crashed` until it ends in another way."""
     _stream: int = 0
     _broken: bool = field(default=False)
+    _request: BodyMask | None = None
+    _response: BodyMask | None = None
+    _found: tuple[Redaction, ...] = ()
+    _noted: tuple[str, ...] = ()
 
     def begin(self) -> None:
         """The call is known; from here a crash leaves a record."""
+        self.path, route = self._masked_path(self.path), self._masked(self.route, "path")
+        self.request_headers = self._masked_headers(self.request_headers)
+        joins = {k: v for k, v in vars(self.joins).items() if v is not None}
+        for name in _FROM_OUTSIDE & joins.keys():
+            joins[name] = self._masked(joins[name], "header")
         meta = orjson.dumps({
-            "project": self.admission.project, "method": self.method, "path": self.path, "route": self.route,
-            "headers": self.request_headers, "joins": {k: v for k, v in vars(self.joins).items() if v is not None},
-            "started": self.started,
+            "project": self.admission.project, "method": self.method, "path": self.path, "route": route,
+            "headers": self.request_headers, "joins": joins, "started": self.started,
         })  # fmt: skip
+        self._request = self._mask("request", self.request_headers)
         self._stream = self.spool.begin(meta)
 
-    def asked(self, data: bytes) -> None:
-        """Bytes of the request."""
+    def asked(self, data: bytes, *, last: bool = False) -> None:
+        """Bytes of the request; after the `last` none are held back."""
         self.sent += len(data)
-        self._add(REQUEST, data)
+        assert self._request is not None, "begin() comes first"
+        kept = self._request.feed(data)
+        if last:
+            kept += self._request.close()
+        self._keep_request(kept)
 
     def answered(self, status: int, headers: dict[str, str]) -> None:
         """Status and headers of the answer."""
         self.status = status
+        headers = self._masked_headers(headers)
+        if self._response is None:
+            self._response = self._mask("response", headers)
         head = {"status": status, "headers": headers, "at": time.time_ns(), "upstream": self.upstream}
         self._add(STATUS, orjson.dumps(head))
 
     def gave(self, data: bytes) -> None:
         """Bytes the client was sent."""
         self.relayed += len(data)
-        now = _TIME.pack(time.time_ns())
-        for cut in range(0, len(data), 2**17):
-            self._add(RESPONSE, now + data[cut : cut + 2**17])
+        if self._response is None:
+            self._response = self._mask("response", {})
+        self._keep_response(self._response.feed(data))
 
     def end(self) -> None:
         """The call is over, however it ended."""
         end = {"outcome": self.outcome, "upstream": self.upstream, "at": time.time_ns(), "relayed": self.relayed}
+        if self._request is not None:
+            self._keep_request(self._request.close())
+        if self._response is not None:
+            self._keep_response(self._response.close())
+        self._say_masked(end)
         self.spool.add(END, self._stream, orjson.dumps(end))
         if self._broken:
             gap = {
@@ -75,6 +120,67 @@ class Flight:
                 "run": self.joins.run, "project": self.admission.project,
             }  # fmt: skip
             self.spool.lose(orjson.dumps(gap))
+
+    def masked(self, data: bytes, where: Where) -> bytes:
+        """Bytes that will be recorded in another form than they came in."""
+        mask = self._mask(where, {})
+        kept = mask.feed(data) + mask.close()
+        self._found = merged(self._found, mask.found)
+        return kept
+
+    # --- inside
+
+    def _mask(self, where: Where, headers: dict[str, str]) -> BodyMask:
+        rules = compile_rules(self.admission.redaction, self.admission.patterns)
+        return BodyMask(rules, self.vault.fingerprint, where, headers.get("content-encoding"))
+
+    def _masked(self, text: str, where: Where) -> str:
+        rules = compile_rules(self.admission.redaction, self.admission.patterns)
+        kept, found = mask_text(rules, self.vault.fingerprint, text, where)
+        if found:
+            self._found = merged(self._found, found)
+        return kept
+
+    def _masked_path(self, path: str) -> str:
+        """Path and query, also where the query writes a secret in its own escapes."""
+        head, mark, query = self._masked(path, "path").partition("?")
+        if "%" not in query and "+" not in query:
+            return head + mark + query
+        pairs = [(name, value, self._masked(value, "path")) for name, value in parse_qsl(query, keep_blank_values=True)]
+        if all(value == kept for _, value, kept in pairs):
+            return head + mark + query
+        return f"{head}?{urlencode([(self._masked(name, 'path'), kept) for name, _, kept in pairs])}"
+
+    def _masked_headers(self, headers: dict[str, str]) -> dict[str, str]:
+        rules = compile_rules(self.admission.redaction, self.admission.patterns)
+        if not rules.may_hold("\n".join(headers.values()).encode("utf-8", "surrogatepass")):  # one look at them all
+            return headers
+        return {name: self._masked(value, "header") for name, value in headers.items()}
+
+    def _keep_request(self, data: bytes) -> None:
+        if data:
+            self._note("request", self._request)
+            self._add(REQUEST, data)
+
+    def _note(self, name: str, body: BodyMask | None) -> None:
+        """Before the first decoded bytes of a compressed body: where they begin."""
+        if body is not None and body.plain_from is not None and name not in self._noted:
+            self._noted += (name,)
+            self._add(NOTE, orjson.dumps({f"{name}_plain_from": body.plain_from}))
+
+    def _keep_response(self, data: bytes) -> None:
+        if data:
+            self._note("response", self._response)
+        now = _TIME.pack(time.time_ns())
+        for cut in range(0, len(data), 2**17):
+            self._add(RESPONSE, now + data[cut : cut + 2**17])
+
+    def _say_masked(self, end: dict[str, object]) -> None:
+        for body in (self._request, self._response):
+            if body is not None and body.found:
+                self._found = merged(self._found, body.found)
+        if self._found:
+            end["redacted"] = [[one.rule, one.where, one.hash, one.count] for one in self._found]
 
     def _add(self, kind: int, payload: bytes) -> None:
         if not self._broken and not self.spool.add(kind, self._stream, payload):

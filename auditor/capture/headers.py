@@ -20,6 +20,8 @@ _HOP_BY_HOP = {
 }  # fmt: skip
 _NOT_UPSTREAM = {b"host", b"expect"}
 OWN_PREFIX = b"x-audit-"
+CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key"})
+"""Headers in which clients send the key of a provider."""
 _SESSIONS = (b"x-claude-code-session-id", b"session-id", b"session_id", b"x-session-id")
 """Headers in which clients name a conversation or session of theirs."""
 _SECRET_NAME = re.compile(

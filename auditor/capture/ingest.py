@@ -26,7 +26,7 @@ from auditor.capture.spool_read import OwnerReader, Stream, owners
 from auditor.errors import AuditorError
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.models import ModelsTable
-from auditor.records.exchange import Exchange, Gap, Joins, Outcome, Payload, Times
+from auditor.records.exchange import Exchange, Gap, Joins, Outcome, Payload, Redaction, Times
 from auditor.records.times import time_text
 from auditor.records.wire import write
 
@@ -194,6 +194,9 @@ class Ingester:
         marks = [(_TIME.unpack_from(piece)[0], len(piece) - 8) for piece in pieces]
         dialect = by_route(meta["method"], meta["route"])
         headers = status.get("headers", {})
+        request, meta["headers"], _ = _unpacked(request, meta["headers"], stream.notes.get("request_plain_from"))
+        response, headers, packed = _unpacked(response, headers, stream.notes.get("response_plain_from"))
+        marks = marks if packed is None else _moved(marks, *packed)
         outcome: Outcome = end.get("outcome", "crashed")
         sent, spans, unparsed = _read_request(dialect, request, meta)
         if outcome == "complete":
@@ -216,7 +219,11 @@ class Ingester:
                 first_content=_said(content), first_tool=_said(tool),
             ),
             joins=joins, model=model, model_digest=known.digest if known else "unknown",
-            relayed=len(response), unparsed=unparsed,
+            relayed=end.get("relayed", len(response)), unparsed=unparsed,
+            redacted=tuple(
+                Redaction(rule=rule, where=where, hash=own, count=count)
+                for rule, where, own, count in end.get("redacted", ())
+            ),
         )  # fmt: skip
         return Entry(
             kind="exchange", source=SOURCE, project=meta["project"], observed_at=exchange.times.started,
@@ -225,6 +232,34 @@ class Ingester:
 
     def _stored(self, body: bytes) -> Payload | None:
         return Payload(address=self._ledger.put(body), size=len(body)) if body else None
+
+
+def _unpacked(
+    body: bytes, headers: dict[str, Any], plain_from: int | None
+) -> tuple[bytes, dict[str, Any], tuple[int, int] | None]:
+    """A compressed body in which something was masked, decoded as a whole; its headers say so. Also (stored bytes
+    that were compressed, what they became), None where nothing had to be done."""
+    if plain_from is None:
+        return body, headers, None
+    encoding = headers.get("content-encoding")
+    try:
+        plain = decode(body[:plain_from], encoding) if plain_from else b""
+    except NotDecoded:
+        plain = b""
+    told = {name: value for name, value in headers.items() if name != "content-encoding"}
+    return plain + body[plain_from:], told | {"x-audit-decoded": str(encoding)}, (plain_from, len(plain))
+
+
+def _moved(marks: list[tuple[int, int]], packed: int, plain: int) -> list[tuple[int, int]]:
+    """Times of pieces, with the length that the compressed ones have become counted to the last of them."""
+    moved, seen = [], 0
+    for moment, size in marks:
+        seen += size
+        if seen > packed or size == 0:
+            moved.append((moment, size))
+        else:
+            moved.append((moment, plain if seen == packed else 0))
+    return moved
 
 
 def _gap(said: Mapping[str, Any]) -> Entry:

@@ -20,8 +20,8 @@ from auditor.access.protocol import Admission, Gate, OpenGate
 from auditor.capture import upstream
 from auditor.capture.dialects import openai_chat
 from auditor.capture.dialects.catalogue import by_route
-from auditor.capture.flight import Flight
-from auditor.capture.headers import end_to_end, open_vault, to_upstream
+from auditor.capture.flight import Flight, Unrecorded
+from auditor.capture.headers import CREDENTIALS, end_to_end, open_vault, to_upstream
 from auditor.capture.spool import SPOOL, Spool
 from auditor.capture.websocket import relay_websocket
 from auditor.errors import Refused, Unavailable
@@ -87,22 +87,27 @@ class Proxy:
         finally:
             self._in_flight -= 1
 
-    def flight(self, scope: Scope, method: str) -> "tuple[Flight, Refused | None]":
-        """(a new call that has begun in the spool, why it is refused or None)."""
+    def flight(
+        self, scope: Scope, method: str, admitted: Admission | None = None
+    ) -> "tuple[Flight, Refused | None]":
+        """(a new call that has begun in the spool, why it is refused or None). A caller who is turned away at the door
+        leaves nothing behind."""
         raw, route, project, wrong = _place(scope)
         headers = scope["headers"]
         refusal: Refused | None = wrong
-        admission = Admission()
-        if refusal is None:
+        admission = admitted or Admission()
+        turned_away = False
+        if refusal is None and admitted is None:
             client = scope.get("client")
             try:
                 admission = self.gate.admit(headers, "ingest", project=project, client=client[0] if client else None)
             except Refused as fault:
-                refusal = fault
-        self.accepted[admission.project] += 1
+                refusal, turned_away = fault, True
+        self.accepted[admission.project] += not turned_away
         joins = self.vault.joins(headers, admission.key)
         flight = Flight(
-            spool=self.spool, admission=admission, method=method, path=self.vault.path(raw), route=route,
+            spool=Unrecorded() if turned_away else self.spool, vault=self.vault, admission=admission,
+            method=method, path=self.vault.path(raw), route=route,
             request_headers=self.vault.stored(headers), joins=joins, started=time.time_ns(),
         )  # fmt: skip
         flight.begin()
@@ -112,13 +117,16 @@ class Proxy:
         """Where a call goes; Refused when nowhere."""
         return self.upstreams.target(flight.method, flight.route, _place(scope)[0])
 
-    def headers(self, scope: Scope, admission: Admission) -> list[tuple[bytes, bytes]]:
-        """What the upstream is sent; a vaulted credential takes the place of the client's."""
+    def headers(self, scope: Scope, admission: Admission, name: str) -> list[tuple[bytes, bytes]]:
+        """What an upstream is sent; a vaulted credential takes the place of the client's, Refused when there is none."""
         rows = to_upstream(scope["headers"])
-        if admission.credential is None:
+        if admission.credentials is None:
             return rows
-        credentials = {b"authorization", b"x-api-key", b"api-key"}
-        return [row for row in rows if row[0] not in credentials] + list(admission.credential)
+        credential = admission.credentials.get(name)
+        if credential is None:
+            fix = f"store one with: auditor keys vault {name} --project {admission.project}"
+            raise Refused("credential", f"no provider key is vaulted for {name}", fix)
+        return [row for row in rows if row[0] not in CREDENTIALS] + list(credential)
 
 
 def error_body(method: str, route: str, text: str, code: str) -> bytes:
@@ -189,10 +197,11 @@ class _Relay:
             if message["type"] == "http.disconnect":
                 return None
             chunk: bytes = message.get("body", b"")
-            if chunk:
-                self._flight.asked(chunk)
+            last = not message.get("more_body", False)
+            if chunk or last:
+                self._flight.asked(chunk, last=last)
             held = held + chunk if held else chunk
-            if not message.get("more_body", False):
+            if last:
                 self._watcher = asyncio.ensure_future(self._until_gone())
                 return held
             if len(held) > HELD_BYTES:
@@ -206,12 +215,13 @@ class _Relay:
             if message["type"] == "http.disconnect":
                 self._leave()
                 raise ConnectionResetError("the client left while it sent its request")
-            chunk = message.get("body", b"")
-            if chunk:
-                self._flight.asked(chunk)
+            chunk, last = message.get("body", b""), not message.get("more_body", False)
+            if chunk or last:
+                self._flight.asked(chunk, last=last)
                 await self._proxy.spool.room()
+            if chunk:
                 yield chunk
-            if not message.get("more_body", False):
+            if last:
                 self._watcher = asyncio.ensure_future(self._until_gone())
                 return
 
@@ -233,6 +243,7 @@ class _Relay:
             if self._refusal is not None:
                 raise self._refusal
             target = proxy.target(self._scope, flight)
+            headers = proxy.headers(self._scope, flight.admission, target.name)
             if flight.admission.fail_closed:
                 await self._kept()
         except (Refused, Unavailable) as fault:
@@ -241,7 +252,6 @@ class _Relay:
             return
         flight.upstream = target.name
         assert proxy.session is not None, "startup() comes first"
-        headers = proxy.headers(self._scope, flight.admission)
         data = body if body or _has_body(self._scope["headers"]) else None
         response: aiohttp.ClientResponse | None = None
         try:

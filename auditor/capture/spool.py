@@ -41,7 +41,7 @@ FRAME_BYTES = 2**18
 """Largest payload of one frame; longer ones are cut."""
 MOST_GAPS = 1000
 
-BEGIN, REQUEST, STATUS, RESPONSE, END, GAP = 1, 2, 3, 4, 5, 6
+BEGIN, REQUEST, STATUS, RESPONSE, END, GAP, NOTE = 1, 2, 3, 4, 5, 6, 7
 _HEAD = struct.Struct("<IIBQ")
 _BODY = struct.Struct("<BQ")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from auditor.capture.spool import BEGIN, END, FRAME_BYTES, GAP, REQUEST, RESPONSE, STATUS, frames, segment_name
+from auditor.capture.spool import BEGIN, END, FRAME_BYTES, GAP, NOTE, REQUEST, RESPONSE, STATUS, frames, segment_name
 
 READ_BYTES = 2**22
 MOST_HELD = 2**18
@@ -43,6 +43,8 @@ class Stream:
     response: list[Piece] = field(default_factory=list)
     """Payload: time of the piece (u64, ns since 1970), then bytes."""
     status: dict[str, Any] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    """`request_plain_from`, `response_plain_from`: how many stored bytes of a body are still compressed."""
     end: dict[str, Any] | None = None
     """None for a call whose server died."""
     segments: set[int] = field(default_factory=set)
@@ -174,6 +176,8 @@ class OwnerReader:
             stream.response.append(piece)
         elif kind == STATUS:
             stream.status = orjson.loads(payload)
+        elif kind == NOTE:
+            stream.notes |= orjson.loads(payload)
         elif kind == END:
             stream.end = orjson.loads(payload)
             del self._open[number]

@@ -41,6 +41,7 @@ async def relay_websocket(proxy: "Proxy", scope: Scope, receive: Receive, send: 
         if refusal is not None:
             raise refusal
         target = proxy.target(scope, flight)
+        sent = proxy.headers(scope, flight.admission, target.name)
         if flight.admission.fail_closed:
             await proxy.spool.settle()
     except (Refused, Unavailable) as fault:
@@ -51,7 +52,7 @@ async def relay_websocket(proxy: "Proxy", scope: Scope, receive: Receive, send: 
     assert proxy.session is not None, "startup() comes first"
     headers = [
         (name.decode("latin-1"), value.decode("utf-8", "replace"))
-        for name, value in proxy.headers(scope, flight.admission)
+        for name, value in sent
         if not name.startswith(_HANDSHAKE)
     ]
     try:
@@ -133,7 +134,7 @@ class _Socket:
                 self._flight.asked(_framed(text.encode("utf-8", "replace")))
                 await upstream.send_str(text)
             elif data is not None:
-                self._flight.asked(_binary(data))
+                self._flight.asked(_binary(self._flight.masked(data, "request")))
                 await upstream.send_bytes(data)
 
     async def _down(self, upstream: aiohttp.ClientWebSocketResponse) -> None:
@@ -146,7 +147,7 @@ class _Socket:
                 self._finished = self._finished or _kind(message.data) in _LAST
             elif message.type is aiohttp.WSMsgType.BINARY:
                 await self._send({"type": "websocket.send", "bytes": message.data})
-                self._flight.gave(_binary(message.data))
+                self._flight.gave(_binary(self._flight.masked(message.data, "response")))
         self._left = self._left or "upstream_failed"
         code = _sendable(upstream.close_code)
         await self._send({"type": "websocket.close", "code": code})
@@ -158,7 +159,7 @@ class _Socket:
                 self._flight.outcome = "complete"
                 self._flight.end()
                 name = self._flight.upstream
-                self._flight, _ = self._proxy.flight(self._scope, METHOD)
+                self._flight, _ = self._proxy.flight(self._scope, METHOD, self._flight.admission)
                 self._flight.upstream = name
                 self._status(self._headers)
             self._asked, self._finished = True, False

@@ -1,0 +1,85 @@
+"""A body on its way to the spool: masked, and looked into where it is compressed."""
+
+from auditor.capture.decoding import Decoder, open_decoder
+from auditor.capture.encoding import NotDecoded
+from auditor.capture.redact import Fingerprint, Masker, Rules, Where
+from auditor.records.exchange import Redaction
+
+MOST_WAITING = 2**16
+"""Bytes of a compressed body that wait for what they mean; beyond, the body is stored decoded."""
+MOST_DECODED = 2**25
+"""Bytes a compressed body is looked into; what follows is masked as it came."""
+
+
+class BodyMask:
+    """What `feed` and `close` give is to be stored.
+
+    A compressed body is decoded beside it. While nothing is found it is stored as it came, each piece as soon as it is
+    known to hold no beginning of a secret. From the first find on it is stored decoded: `plain_from` is then how many
+    of the stored bytes are still compressed; decoding those and appending the rest gives the masked body.
+    """
+
+    def __init__(self, rules: Rules, fingerprint: Fingerprint, where: Where, encoding: str | None = None) -> None:
+        self._masker = Masker(rules, fingerprint, where)
+        self._decoder: Decoder | None = open_decoder(encoding, MOST_DECODED) if encoding else None
+        self._came: list[bytes] = []
+        self._plain: list[bytes] = []
+        self._waiting = 0
+        self._given = 0
+        self.plain_from: int | None = None
+
+    @property
+    def found(self) -> tuple[Redaction, ...]:
+        return self._masker.found
+
+    def feed(self, data: bytes) -> bytes:
+        if self._decoder is None:
+            return self._masker.feed(data)
+        return self._decoded(self._decoder, data)
+
+    def close(self) -> bytes:
+        """The body has ended, or is broken off."""
+        rest = self._masker.close()
+        if self._decoder is None or self.plain_from is not None:
+            return rest
+        self._plain.append(rest)
+        if self.found:
+            return self._become_plain()
+        return self._as_it_came()
+
+    # --- inside
+
+    def _decoded(self, decoder: Decoder, data: bytes) -> bytes:
+        try:
+            plain = self._masker.feed(decoder.feed(data))
+        except NotDecoded:
+            # Not what its header says, or too large: what can still be done is to look at the bytes themselves.
+            self._decoder = None
+            if self.plain_from is not None:
+                return self._masker.feed(data)
+            waiting, self._came, self._plain = b"".join(self._came), [], []
+            masker = self._masker
+            self._masker = Masker(masker.rules, masker.fingerprint, masker.where)
+            return self._masker.feed(waiting + data)
+        if self.plain_from is not None:
+            return plain
+        self._came.append(data)
+        self._plain.append(plain)
+        self._waiting += len(data)
+        if self._masker.found or self._waiting > MOST_WAITING:
+            return self._become_plain()
+        if decoder.eager and not self._masker.holds:
+            return self._as_it_came()
+        return b""
+
+    def _as_it_came(self) -> bytes:
+        came = b"".join(self._came)
+        self._came, self._plain, self._waiting = [], [], 0
+        self._given += len(came)
+        return came
+
+    def _become_plain(self) -> bytes:
+        self.plain_from = self._given
+        plain = b"".join(self._plain)
+        self._came, self._plain, self._waiting = [], [], 0
+        return plain

@@ -1,0 +1,302 @@
+"""Masking before disk: what a project's rules find is replaced by `[redacted:<rule>:<8 hex digits>]`.
+
+The digits are the start of a keyed hash, so that equal values are seen to be equal, in requests and responses alike,
+and nothing else is told. A stream is masked as it comes: bytes that may be the beginning of a match are held back until
+it is known, all others pass at once, and any way of cutting the stream gives the same result.
+
+Not found: a secret that JSON escapes split (`\\u0073k-…`), one that a model writes in several events of a stream, and
+one in base64.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+from auditor.capture.patterns import BEFORE, BOUNDARY, Pattern, Unit, build, literal, read
+from auditor.errors import BadInput
+from auditor.records.exchange import Redaction
+
+Where = Literal["request", "response", "header", "path"]
+Fingerprint = Callable[[bytes], str]
+Check = Callable[[bytes, int, int], int | None]
+"""(text, start, end of a match) -> where what is to be masked ends, or None when it is not what it looks like."""
+_SHARED = (b"xox", b"gh", b"earer ")
+"""What several starts have in common."""
+_RARE = (b"J", b"A", b"B", b"-", b"_")
+"""Bytes of starts that text has least of."""
+_TEXT = rb"[A-Za-z0-9_-]"
+_JWT = 4096
+_PEM = rb"[A-Za-z0-9+/=\\ \t\r\n:,]"
+
+
+def card_end(text: bytes, start: int, end: int) -> int | None:
+    """The end of a card number that begins at `start`: 13 to 19 digits, single spaces or hyphens between, Luhn."""
+    digits: list[int] = []
+    found: int | None = None
+    for place in range(start, end):
+        value = text[place] - 48
+        if not 0 <= value <= 9:
+            if not 48 <= text[place - 1] <= 57:
+                break
+            continue
+        digits.append(value)
+        if len(digits) > 19:
+            break
+        follows = text[place + 1] - 48 if place + 1 < len(text) else -1
+        if len(digits) >= 13 and not 0 <= follows <= 9 and _luhn(digits):
+            found = place + 1
+    return found
+
+
+def _luhn(digits: list[int]) -> bool:
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        total += digit if place % 2 == 0 else (2 * digit - 9 if digit > 4 else 2 * digit)
+    return total % 10 == 0
+
+
+def _word(start: bytes, low: int, high: int, kind: bytes = rb"[A-Za-z0-9]") -> Pattern:
+    return build([*literal(start), Unit(kind, low, high)], behind=BOUNDARY)
+
+
+def _keys() -> tuple[Pattern, ...]:
+    header = [*literal(b"-----BEGIN "), Unit(rb"[A-Z0-9 ]", 0, 40), *literal(b"PRIVATE KEY-----")]
+    return (
+        _word(b"sk-", 16, 512, _TEXT),  # OpenAI, Anthropic (sk-ant-), OpenRouter, Langfuse
+        _word(b"AKIA", 16, 16, rb"[A-Z0-9]"), _word(b"ASIA", 16, 16, rb"[A-Z0-9]"),
+        *(_word(b"gh%b_" % kind, 20, 255) for kind in (b"p", b"o", b"u", b"s", b"r")),
+        _word(b"github_pat_", 22, 255, rb"[A-Za-z0-9_]"),
+        *(_word(b"xox%b-" % kind, 10, 255, rb"[A-Za-z0-9-]") for kind in (b"a", b"b", b"e", b"o", b"p", b"r", b"s")),
+        _word(b"AIza", 35, 64, _TEXT), _word(b"hf_", 20, 255),
+        _word(b"aud_", 24, 255, _TEXT),  # our own
+        build([*header, Unit(_PEM, 0, 16384), *literal(b"-----END "), Unit(rb"[A-Z0-9 ]", 0, 40),
+               *literal(b"PRIVATE KEY-----")]),
+        build([*header, Unit(rb"[A-Za-z0-9+/=\\\\ \t\r\n:,-]", 0, 16384)]),  # encrypted, or cut off before its end
+    )  # fmt: skip
+
+
+def _tokens() -> tuple[Pattern, ...]:
+    jwt = [*literal(b"eyJ"), Unit(_TEXT, 8, _JWT), Unit(rb"\."), Unit(_TEXT, 8, _JWT), Unit(rb"\."),
+           Unit(_TEXT, 0, _JWT)]  # fmt: skip
+    value = Unit(rb"[A-Za-z0-9._~+/=-]", 16, _JWT)
+    return (build(jwt, behind=BOUNDARY), *(build([*literal(word), value], behind=BOUNDARY)
+                                           for word in (b"Bearer ", b"bearer ")))  # fmt: skip
+
+
+def _email() -> tuple[Pattern, ...]:
+    domain = [Unit(rb"[A-Za-z0-9.-]", 1, 253), Unit(rb"\."), Unit(rb"[A-Za-z]", 2, 24)]
+    return (build([Unit(rb"[A-Za-z0-9._%+-]", 1, 64), Unit(b"@"), *domain]),)
+
+
+def _card() -> tuple[Pattern, ...]:
+    return (build([Unit(rb"[0-9]"), Unit(rb"[0-9 -]", 11, 36), Unit(rb"[0-9]")], behind=rb"(?<![0-9])"),)
+
+
+BUILT_IN: Mapping[str, Callable[[], tuple[Pattern, ...]]] = {
+    "keys": _keys, "tokens": _tokens, "email": _email, "card": _card,
+}  # fmt: skip
+CHECKS: Mapping[str, Check] = {"card": card_end}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    pattern: Pattern
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Compiled; shared by every call of a project. `starts` are literals, one of which every match of the rules in
+    `started` begins with; the `others` begin with a class."""
+
+    started: tuple[Rule, ...] = ()
+    others: tuple[Rule, ...] = ()
+    starts: tuple[bytes, ...] = ()
+    gates: tuple[tuple[bytes, tuple[tuple[bytes, tuple[bytes, ...]], ...]], ...] = ()
+    """Bytes, literals that hold them and starts that hold those: where the first is absent, so are the others. One byte
+    is looked for at the speed of memory, a word is not."""
+    tails: frozenset[bytes] = frozenset()
+    """Every proper beginning of a start."""
+    last: frozenset[int] = field(default_factory=frozenset)
+    """The last bytes of those."""
+
+    def begins(self, text: bytes) -> bool:
+        """Whether some start is in the text."""
+        for byte, words in self.gates:
+            if byte in text:
+                for word, starts in words:
+                    if word in text and (len(starts) == 1 or any([start in text for start in starts])):
+                        return True
+        return False
+
+    def may_hold(self, text: bytes) -> bool:
+        """False when nothing in a complete text can match; cheap."""
+        if self.begins(text):
+            return True
+        return any(rule.pattern.needs in text and rule.pattern.whole.search(text) for rule in self.others)
+
+
+@lru_cache(256)
+def compile_rules(names: tuple[str, ...], custom: tuple[tuple[str, str], ...] = ()) -> Rules:
+    """Rules by their names, and custom (name, pattern) pairs. BadInput for what does not exist or cannot be used."""
+    rules: list[Rule] = []
+    for name in names:
+        if name not in BUILT_IN:
+            raise BadInput("redaction", f"no rule is called {name!r:.80}", f"use {', '.join(BUILT_IN)}")
+        rules += [Rule(name, pattern, CHECKS.get(name)) for pattern in BUILT_IN[name]()]
+    rules += [Rule(name, read(name, text)) for name, text in custom]
+    started = tuple(rule for rule in rules if len(rule.pattern.start) > 1)
+    starts = tuple(dict.fromkeys(rule.pattern.start for rule in started))
+    tails = frozenset(start[:size] for start in starts for size in range(1, len(start)))
+    return Rules(
+        started=started, others=tuple(rule for rule in rules if len(rule.pattern.start) < 2), starts=starts,
+        tails=tails, last=frozenset(tail[-1] for tail in tails), gates=_gates(starts),
+    )  # fmt: skip
+
+
+def _gates(starts: tuple[bytes, ...]) -> tuple[tuple[bytes, tuple[tuple[bytes, tuple[bytes, ...]], ...]], ...]:
+    gates: dict[bytes, dict[bytes, list[bytes]]] = {}
+    for start in starts:
+        word = next((word for word in _SHARED if word in start), start)
+        byte = next((byte for byte in _RARE if byte in start), start[:1])
+        gates.setdefault(byte, {}).setdefault(word, []).append(start)
+    return tuple((byte, tuple((word, tuple(held)) for word, held in words.items())) for byte, words in gates.items())
+
+
+NO_RULES = Rules()
+
+
+class Masker:
+    """One stream. What `feed` and `close` give, in order, is the masked stream."""
+
+    __slots__ = ("_before", "_counts", "_held", "fingerprint", "rules", "where")
+
+    def __init__(self, rules: Rules, fingerprint: Fingerprint, where: Where = "request") -> None:
+        self.rules = rules
+        self.fingerprint = fingerprint
+        self.where = where
+        self._before = b""
+        """The last bytes that were given out, for look-behind."""
+        self._held = b""
+        self._counts: Counter[tuple[str, str]] | None = None
+
+    @property
+    def holds(self) -> int:
+        """Bytes that wait."""
+        return len(self._held)
+
+    @property
+    def found(self) -> tuple[Redaction, ...]:
+        """What was masked so far."""
+        counts: Mapping[tuple[str, str], int] = self._counts or {}
+        return tuple(Redaction(rule=rule, where=self.where, hash=own, count=n) for (rule, own), n in counts.items())
+
+    def feed(self, data: bytes) -> bytes:
+        """More of the stream; gives what can be let go."""
+        if not data:
+            return b""
+        rules = self.rules
+        if not self._held and not rules.others and data[-1] not in rules.last and not rules.begins(data):
+            # nothing is here, and nothing can begin at the end
+            self._before = data[-BEFORE:] if len(data) >= BEFORE else (self._before + data)[-BEFORE:]
+            return data
+        return self._scan(data, final=False)
+
+    def close(self) -> bytes:
+        """The stream has ended; gives what was held back."""
+        return self._scan(b"", final=True) if self._held else b""
+
+    def whole(self, data: bytes) -> bytes:
+        """A stream that is one piece."""
+        return self.feed(data) + self.close()
+
+    # --- inside
+
+    def _scan(self, data: bytes, *, final: bool) -> bytes:
+        text = self._before + self._held + data
+        place = len(self._before)
+        rules = [rule for rule in self.rules.started if rule.pattern.start in text] + list(self.rules.others)
+        pieces: list[bytes] = []
+        while True:
+            hold = len(text) if final else self._hold(text, place, rules)
+            found = self._first(text, place, hold, rules)
+            if found is None:
+                break
+            rule, start, end = found
+            pieces += (text[place:start], self._mask(rule.name, text[start:end]))
+            place = end
+        pieces.append(text[place:hold])
+        self._before = text[max(0, hold - BEFORE) : hold]
+        self._held = text[hold:]
+        return b"".join(pieces)
+
+    def _hold(self, text: bytes, place: int, rules: list[Rule]) -> int:
+        """From where on a match may begin that goes beyond the last byte."""
+        hold = len(text)
+        for rule in rules:
+            pattern = rule.pattern
+            low = max(place, len(text) - pattern.longest)
+            if len(pattern.start) > 1:
+                at = text.find(pattern.start, low, hold)
+                while at >= 0 and not pattern.beginning.match(text, at):
+                    at = text.find(pattern.start, at + 1, hold)
+            else:
+                match = pattern.beginning.search(text, low)
+                at = match.start() if match is not None and match.start() < len(text) else -1
+            if 0 <= at < hold:
+                hold = at
+        if text[-1] in self.rules.last:
+            for size in range(max(map(len, self.rules.starts)) - 1, 0, -1):
+                if len(text) - size >= place and text[-size:] in self.rules.tails:
+                    return min(hold, len(text) - size)
+        return hold
+
+    def _first(self, text: bytes, place: int, hold: int, rules: list[Rule]) -> tuple[Rule, int, int] | None:
+        """The leftmost match that begins before `hold`; of several at one place, that of the first rule."""
+        best: tuple[Rule, int, int] | None = None
+        for rule in rules:
+            pattern = rule.pattern
+            if pattern.needs and text.find(pattern.needs, place) < 0:
+                continue
+            limit = hold if best is None else best[1]
+            start = place
+            while start < limit:
+                match = pattern.whole.search(text, start)
+                if match is None or match.start() >= limit:
+                    break
+                end: int | None = match.end()
+                if rule.check is not None:
+                    end = rule.check(text, match.start(), match.end())
+                if end is not None:
+                    best = rule, match.start(), end
+                    break
+                start = match.start() + 1
+        return best
+
+    def _mask(self, rule: str, value: bytes) -> bytes:
+        own = self.fingerprint(value)
+        if self._counts is None:
+            self._counts = Counter()
+        self._counts[rule, own] += 1
+        return b"[redacted:%b:%b]" % (rule.encode(), own.rpartition(":")[2][:8].encode())
+
+
+def mask_text(rules: Rules, fingerprint: Fingerprint, text: str, where: Where) -> tuple[str, tuple[Redaction, ...]]:
+    """A short text, masked, and what was found in it."""
+    data = text.encode("utf-8", "surrogatepass")
+    if not rules.may_hold(data):
+        return text, ()
+    masker = Masker(rules, fingerprint, where)
+    return masker.whole(data).decode("utf-8", "surrogatepass"), masker.found
+
+
+def merged(*groups: tuple[Redaction, ...]) -> tuple[Redaction, ...]:
+    """Redactions of several streams; equal ones are added up."""
+    counts: Counter[tuple[str, Where, str]] = Counter()
+    for group in groups:
+        for one in group:
+            counts[one.rule, one.where, one.hash] += one.count
+    return tuple(Redaction(rule=rule, where=where, hash=own, count=n) for (rule, where, own), n in counts.items())
