@@ -1,8 +1,10 @@
 """The server, put together in the order it runs: ledger, graph, models, queue; proxy and intake; readers; workers."""
 
 import contextlib
+import json
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
@@ -26,6 +28,8 @@ from auditor.models import ModelsTable, read_models
 from auditor.settings import Settings
 from auditor.views.api import build_api
 from auditor.views.assets import mount_dashboard
+from auditor.views.commands import Watermark
+from auditor.watermarks import Watermarks
 from graph.open import open_graph
 
 LOG = logging.getLogger("auditor")
@@ -44,6 +48,8 @@ class Server:
         assert isinstance(ledger, SqliteLedger), "the only store so far"
         self.ledger = ledger
         self.graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
+        self._watermarks = Watermarks(ledger)
+        self._counting = threading.Lock()
         self.queue = SqliteQueue(ledger.path, ledger)
         self.proxy = Proxy(settings.upstreams, settings.data)
         self.intake = Intake(ledger)
@@ -92,6 +98,14 @@ class Server:
                         "restarts": self.executor.restarts},
             "recorded": self.proxy.counts() | self.intake.counts() | following["ingest"],
         }  # fmt: skip
+
+
+    def watermarks(self) -> list[Watermark]:
+        """How far each project's facts have come. Implements views.commands.Health."""
+        following = self.following.view()
+        recovered = int(following["ingest"].get("exchanges_recovered", 0))
+        with self._counting:
+            return self._watermarks.view(self.proxy.accepted, recovered, following["graph"]["position"])
 
 
 def worker_command(settings: Settings) -> list[str]:
@@ -165,7 +179,8 @@ def _health_routes(pages: FastAPI, server: Server) -> None:
 
     @pages.get("/metrics")
     def metrics() -> PlainTextResponse:
-        return PlainTextResponse(_prometheus(server.view()), media_type="text/plain; version=0.0.4")
+        text = _prometheus(server.view()) + _marks(server.watermarks())
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
 def _prometheus(view: dict[str, Any]) -> str:
@@ -175,6 +190,17 @@ def _prometheus(view: dict[str, Any]) -> str:
         for name, value in view[group].items():
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 lines.append(f"auditor_{group}_{name} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _marks(watermarks: list[Watermark]) -> str:
+    """Prometheus text of the watermarks."""
+    lines = []
+    for name in ("accepted", "durable", "projected", "runs", "evidence_attached"):
+        lines.append(f"# TYPE auditor_watermark_{name} gauge")
+        for one in watermarks:
+            project = json.dumps(one.project)
+            lines.append(f"auditor_watermark_{name}{{project={project}}} {getattr(one, name)}")
     return "\n".join(lines) + "\n"
 
 

@@ -92,6 +92,10 @@ class Ledger(Protocol):
 
     def head(self) -> Head: ...
 
+    def tally(self, after: int, upto: int, kinds: Iterable[str]) -> list[tuple[str, str, str | None, int]]:
+        """(kind, project, run, how many) of the records behind `after` up to `upto`; `run` as in `records`."""
+        ...
+
     def watch(self, after: int, timeout: float) -> bool:
         """Wait until a record behind `after` exists (also from other processes); False when time ran out."""
         ...

@@ -117,6 +117,17 @@ class SqliteLedger:
             row = connection.execute("SELECT position, chain FROM records ORDER BY position DESC LIMIT 1").fetchone()
         return Head(position=row[0], chain=row[1]) if row else Head(position=-1, chain=ZERO)
 
+    def tally(self, after: int, upto: int, kinds: Iterable[str]) -> list[tuple[str, str, str | None, int]]:
+        wanted = list(kinds)
+        marks = ",".join("?" * len(wanted))
+        query = (
+            f"SELECT kind, project, run, count(*) FROM records WHERE position > ? AND position <= ? AND kind IN ({marks})"
+            " GROUP BY kind, project, run"
+        )
+        with self._readers.use() as connection:
+            rows = connection.execute(query, [after, upto, *wanted]).fetchall()
+        return [(str(row[0]), str(row[1]), row[2], int(row[3])) for row in rows]
+
     def watch(self, after: int, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:

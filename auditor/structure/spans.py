@@ -157,6 +157,7 @@ def _matches(
     by_span = {one.id: index for index, group in enumerate(groups) for one in group}
     by_response: dict[str, int] = {}
     by_tool: dict[str, int | None] = {}
+    index: int | None
     for index, group in enumerate(groups):
         for one in group:
             call = _call(one)
@@ -166,7 +167,7 @@ def _matches(
                 by_tool[own] = index if by_tool.get(own, index) == index else None
     found: dict[int, list[str]] = {}
     for recorded in calls:
-        index: int | None = by_response.get(recorded.call.response_id or "")
+        index = by_response.get(recorded.call.response_id or "")
         if index is None and (place := trace_of(recorded.joins.traceparent)) is not None:
             above = (by_span.get(one.id) for one in tree.above(*place))
             index = next((one for one in above if one is not None), None)

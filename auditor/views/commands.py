@@ -47,9 +47,30 @@ class Audits(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Watermark:
+    """How far one project's facts have come. Facts are calls, spans, log records and imported runs."""
+
+    project: str
+    accepted: int
+    """Facts taken: those in the ledger and those on their way into it."""
+    durable: int
+    """Facts in the ledger."""
+    projected: int
+    """Facts the provenance graph has."""
+    runs: int
+    """Runs that have a structure."""
+    evidence_attached: int
+    """Those of them that have evidence."""
+
+
 class Health(Protocol):
     """How recording and working are doing."""
 
     def view(self) -> dict[str, Any]:
         """JSON data: recording trouble (list of sentences under `trouble`), counts, workers, ledger head, graph lag."""
+        ...
+
+    def watermarks(self) -> list[Watermark]:
+        """One per project, by name."""
         ...

@@ -10,6 +10,7 @@ from auditor.records.exchange import Gap
 from auditor.records.messages import Part, Role
 from auditor.records.structure import Claim, Finding, Selection, Step, ValueLink
 from auditor.records.verdict import Verdict
+from auditor.views.commands import Watermark
 
 T = TypeVar("T")
 Grade = Literal["recorded", "inferred", "stated", "read", "causal"]
@@ -304,6 +305,12 @@ class LedgerView(BaseModel):
     position: int = Field(description="Position of the last record, -1 when empty.")
     chain: str
     records: int
+
+
+class Watermarks(BaseModel):
+    """How far the facts of each project have come."""
+
+    items: list[Watermark]
 
 
 class VerificationView(BaseModel):

@@ -166,6 +166,19 @@ def test_two_openings_append_to_one_chain(ledger: Ledger, reopen: Opener) -> Non
     assert both == list(range(200))
 
 
+def test_a_tally_counts_by_kind_project_and_run(ledger: Ledger) -> None:
+    rows = [("gap", "p", "r1"), ("gap", "p", "r1"), ("gap", "p", None), ("gap", "q", "r1"), ("span", "p", "r1")]
+    ledger.append([
+        Entry(kind=kind, source="s", project=project, body={"n": n} | ({"run": run} if run else {}))
+        for n, (kind, project, run) in enumerate(rows)
+    ])  # fmt: skip
+    assert sorted(ledger.tally(-1, 4, ["gap"]), key=str) == [
+        ("gap", "p", "r1", 2), ("gap", "p", None, 1), ("gap", "q", "r1", 1)
+    ]  # fmt: skip
+    assert ledger.tally(0, 3, ["gap", "span"]) and sum(row[3] for row in ledger.tally(0, 3, ["gap", "span"])) == 3
+    assert ledger.tally(3, 4, ["span"]) == [("span", "p", "r1", 1)]
+
+
 # --- bodies cut at their messages
 
 

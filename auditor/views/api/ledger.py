@@ -50,4 +50,8 @@ def ledger_routes(
     def health_view() -> dict[str, Any]:
         return {**health.view(), "unreadable": list(library.trouble())}
 
+    @router.get("/watermarks", summary="Per project: accepted, durable, projected, evidence attached", tags=["health"])
+    def watermarks() -> forms.Watermarks:
+        return forms.Watermarks(items=health.watermarks())
+
     return router

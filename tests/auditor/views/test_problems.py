@@ -50,6 +50,9 @@ def test_malformed_json_is_refused_with_the_same_envelope(client: TestClient) ->
 
 def test_a_defect_of_ours_is_a_problem_too_and_tells_no_secrets(world: Any) -> None:
     class Broken:
+        def watermarks(self) -> list[Any]:
+            return []
+
         def view(self) -> dict[str, Any]:
             raise RuntimeError("password=hunter2")
 

@@ -45,7 +45,7 @@ from auditor.records.structure import (
     claim_id,
 )
 from auditor.records.verdict import Audit, RuleFinding, Verdict
-from auditor.views.commands import AuditTicket, JobView
+from auditor.views.commands import AuditTicket, JobView, Watermark
 from graph.memory import MemoryGraph
 from graph.model import Node, Relation
 
@@ -118,6 +118,9 @@ class FakeHealth:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.trouble: list[str] = []
+
+    def watermarks(self) -> list[Watermark]:
+        return [Watermark(project="default", accepted=9, durable=8, projected=7, runs=3, evidence_attached=2)]
 
     def view(self) -> dict[str, Any]:
         head = self._world.ledger.head()
