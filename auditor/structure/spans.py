@@ -170,11 +170,12 @@ def _matches(
         index = by_response.get(recorded.call.response_id or "")
         if index is None and (place := trace_of(recorded.joins.traceparent)) is not None:
             above = (by_span.get(one.id) for one in tree.above(*place))
-            index = next((one for one in above if one is not None), None)
+            index = next((number for number in above if number is not None), None)
             if index is not None and not _may_be(groups[index], recorded.call):
                 index = None
         if index is None:
-            index = next((one for own in _tool_ids(recorded.call) if (one := by_tool.get(own)) is not None), None)
+            owners = (by_tool.get(own) for own in _tool_ids(recorded.call))
+            index = next((owner for owner in owners if owner is not None), None)
         if index is not None:
             found.setdefault(index, []).append(recorded.id)
     return found.items()
