@@ -34,7 +34,9 @@ LOG = logging.getLogger("auditor.capture")
 SOURCE = "proxy"
 BATCH = 64
 LOOK_SECONDS = 0.02
-"""Longest time between a call's end in the spool and a look at it."""
+"""Longest time between a call's end in the spool and a look at it, while calls come."""
+REST_SECONDS = 0.1
+"""The same when none has come for a second."""
 _TIME = struct.Struct("<Q")
 _DONE = """CREATE TABLE IF NOT EXISTS spooled(
   owner TEXT NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(owner, stream)) WITHOUT ROWID"""
@@ -62,9 +64,11 @@ class Ingester:
 
     def run_forever(self, stop: threading.Event) -> None:
         """Follow until `stop` is set, then take what is there."""
+        quiet = 0
         while not stop.is_set():
-            if not self._try_step():
-                stop.wait(LOOK_SECONDS if self.trouble is None else 0.5)
+            quiet = 0 if self._try_step() else quiet + 1
+            if quiet:
+                stop.wait(0.5 if self.trouble is not None else LOOK_SECONDS if quiet < 50 else REST_SECONDS)
         while self._try_step():
             pass
 

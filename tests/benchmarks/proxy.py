@@ -215,17 +215,15 @@ RELAY = """
 import asyncio, sys, uvicorn
 from pathlib import Path
 from auditor.capture.proxy import Proxy
+from auditor.capture.spool import Spool
 
-class Nothing:
+class Nothing(Spool):
     async def open(self): pass
     async def close(self): pass
-    def begin(self, meta): return 1
     def add(self, kind, stream, payload): return True
-    def trouble(self): return []
-    def counts(self): return {}
 
 proxy = Proxy({"openai": sys.argv[1]}, Path(sys.argv[3]))
-proxy.spool = Nothing()
+proxy.spool = Nothing(Path(sys.argv[3]))
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
