@@ -1,0 +1,255 @@
+"""Real clients against the real server: their own virtual environments, a scripted model, and every byte kept.
+
+    client ── recording relay ── auditor serve ── scripted model
+              what the client                     what the upstream
+              sent and got                        got and sent
+
+The environments are made by `make clients-core` (CI's slice) and `make clients-zoo`; a client program never sees this
+project: it runs in an environment without it, elsewhere, with a bare set of variables.
+"""
+
+import importlib.util
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.demo.processes import free_port, running, tail, wait_for
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+       b"transfer-encoding", b"upgrade", b"host"}  # fmt: skip
+
+
+def _module(path: Path) -> Any:
+    """A helper beside these tests; the runner imports test files by path, so packages do not find it."""
+    name = f"clients_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+upstreams = _module(ROOT / "tests" / "wire" / "scripted_upstream.py")
+models = _module(HERE / "scripted_model.py")
+relays = _module(HERE / "recording_relay.py")
+real_part_missing = _module(ROOT / "tests" / "conftest.py").real_part_missing
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """One server in front of one upstream, used by all clients of a test module."""
+
+    port: int
+    model: Any
+    upstream: Any
+    seen: int = 0
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(48213, 7919))
+
+    def api(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            return json.load(answer)
+
+    def runs(self, item: str) -> list[Any]:
+        found: list[Any] = self.api(f"/api/v1/runs?q={urllib.parse.quote(item)}")["items"]
+        return found
+
+    def settled(self, item: str, calls: int, spans: int = 0) -> list[Any]:
+        """Runs about an item once `calls` calls are recorded and everything read is in the graph."""
+        deadline = time.monotonic() + 30
+        runs: list[Any] = []
+        while time.monotonic() < deadline:
+            health = self.api("/healthz")
+            runs = self.runs(item)
+            recorded = health["recorded"]
+            caught_up = health["graph"]["behind"] == 0 and recorded.get("exchanges", 0) >= len(self.upstream.received)
+            if caught_up and sum(run["calls"] for run in runs) >= calls and self._quiet(spans):
+                return runs
+            time.sleep(0.1)
+        return runs
+
+    def _quiet(self, spans: int) -> bool:
+        return spans == 0 or self.api("/healthz")["recorded"].get("spans", 0) >= spans
+
+    def structure(self, run: str) -> Any:
+        """Body of a run's latest structure record."""
+        record = self.api(f"/api/v1/runs/{urllib.parse.quote(run)}")["structure"]
+        return self.api(f"/api/v1/records/{record}")["record"]["body"]
+
+    def steps(self, run: str) -> list[Any]:
+        page = self.api(f"/api/v1/runs/{urllib.parse.quote(run)}/steps?limit=200")
+        return [one["step"] for one in page["items"]]
+
+    def thoughts(self, run: str) -> list[str]:
+        """Reasoning texts in a run's messages."""
+        page = self.api(f"/api/v1/runs/{urllib.parse.quote(run)}/messages?limit=200")
+        return [part["text"] for one in page["items"] for part in one["parts"] or [] if part["type"] == "reasoning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one job of a client program came to."""
+
+    mode: str
+    item: str
+    price: str
+    answer: str | None
+    error: str | None
+    exchanges: tuple[Any, ...]
+    """(request, response) as they were between client and proxy."""
+    served: tuple[Any, ...]
+    """The same calls as the upstream saw them."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("bench")
+    model = models.ScriptedModel(reply=upstreams.Reply)
+    upstream = upstreams.ScriptedUpstream(script=model)
+    port = free_port()
+    command = [sys.executable, "-m", "auditor", "serve", "--port", str(port), "--data", str(folder / "data"),
+               "--workers", "0"]  # fmt: skip
+    environment = {"AUDITOR_UPSTREAMS": f"openai={upstream.address},anthropic={upstream.address}",
+                   "PYTHONPATH": str(ROOT)}  # fmt: skip
+    log = folder / "server.log"
+    with running("server", command, log, environment, folder) as child:
+        wait_for(f"http://127.0.0.1:{port}/readyz", child, log, "the server", 60, lambda: None)
+        yield Bench(port=port, model=model, upstream=upstream)
+        assert child.poll() is None, tail(log)
+    upstream.close()
+
+
+@pytest.fixture(scope="module")
+def drive(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Outcome]]:
+    """Runs a client program once for all its modes, each through a relay of its own."""
+
+    def start(python: Path, program: str, modes: Sequence[str], **variables: str) -> dict[str, Outcome]:
+        relayed = {mode: relays.RecordingRelay(target=bench.port) for mode in modes}
+        asked = {mode: (f"lamp {next(bench.numbers)}", str(next(bench.numbers))) for mode in modes}
+        jobs = [
+            {"mode": mode, "base": relayed[mode].address, "item": item, "price": price,
+             "otlp": f"http://127.0.0.1:{bench.port}"}
+            for mode, (item, price) in asked.items()
+        ]  # fmt: skip
+        home = tmp_path_factory.mktemp("home")
+        environment = {"PATH": f"{python.parent}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"} | variables
+        before = len(bench.model.served)
+        done = subprocess.run(
+            [str(python), "-s", "-E", str(HERE / "programs" / f"{program}.py"), json.dumps(jobs)], cwd=home,
+            env=environment, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        said = {}
+        for line in done.stdout.splitlines():
+            if line.startswith('{"mode"'):
+                said[json.loads(line)["mode"]] = json.loads(line)
+        new = bench.model.served[before:]
+        outcomes = {}
+        for mode, (item, price) in asked.items():
+            told = said.get(mode, {"error": f"the program ended early:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"})
+            outcomes[mode] = Outcome(
+                mode=mode, item=item, price=price, answer=told.get("answer"), error=told.get("error"),
+                exchanges=tuple(relayed[mode].exchanges()),
+                served=tuple(one for one in new if one.item == item),
+            )  # fmt: skip
+            relayed[mode].close()
+        return outcomes
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def python_of() -> Callable[[str], Path | None]:
+    """The interpreter of a client environment, or None where it was not made."""
+
+    def find(name: str) -> Path | None:
+        python = Path(os.environ.get("AUDITOR_CLIENTS", ROOT / ".clients")) / name / "bin" / "python"
+        return python if python.exists() else None
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def core(python_of: Callable[[str], Path | None]) -> Path:
+    """The interpreter of CI's client environment; its absence is a failure where real parts are required."""
+    python = python_of("core")
+    if python is None:
+        real_part_missing("the client environment .clients/core", "run `make clients-core`")
+    assert python is not None
+    return python
+
+
+def _headers(rows: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    found = [(name.lower(), value) for name, value in rows]
+    return [(name, value) for name, value in found if name not in HOP and not name.startswith(b"x-audit-")]
+
+
+def check_bytes(outcome: Outcome) -> None:
+    """What the upstream got is what the client sent, what the client got is what the upstream sent."""
+    assert len(outcome.exchanges) == len(outcome.served) > 0
+    left = list(outcome.served)
+    for request, response in outcome.exchanges:
+        served = next((one for one in left if one.request.body == request.body), None)
+        assert served is not None, f"no request at the upstream has the body the client sent: {request.body[:300]!r}"
+        left.remove(served)
+        assert served.request.line == request.line
+        assert _headers(served.request.headers) == _headers(request.headers)
+        assert response.line.split(b" ")[1] == served.reply.status.split(" ")[0].encode()
+        assert response.body == served.body
+        given = [(name.encode(), value.encode()) for name, value in served.reply.headers]
+        length = [] if served.reply.chunked else [(b"content-length", str(len(served.body)).encode())]
+        assert sorted(_headers(response.headers)) == sorted(_headers([*given, *length]))
+
+
+def check_run(bench: Bench, outcome: Outcome, calls: int = 2) -> Any:
+    """One run with the steps of a tool loop, its tokens and its reasoning. Gives its structure."""
+    runs = bench.settled(outcome.item, len(outcome.served))
+    assert len(runs) == 1, f"{len(runs)} runs: {[(run['run'], run['calls'], run['title']) for run in runs]}"
+    (run,) = runs
+    assert len(outcome.served) == calls
+    structure = bench.structure(run["run"])
+    steps = bench.steps(run["run"])
+    kinds = [one["kind"] for one in steps if one["kind"] not in ("thought", "prompt")]
+    wanted = ["model_call", "tool_call", "tool_result"] * (calls - 1) + ["model_call", "answer"]
+    assert kinds == wanted, [(one["kind"], one["label"]) for one in steps]
+    assert structure["gaps"] == []
+    assert {one["grade"] for one in steps} == {"recorded"}
+    call = next(one for one in steps if one["kind"] == "tool_call")
+    result = next(one for one in steps if one["kind"] == "tool_result")
+    assert outcome.item in call["label"] and outcome.price in result["label"] and result["parent"] == call["id"]
+    assert outcome.price in next(one for one in steps if one["kind"] == "answer")["label"]
+    for recorded, served in zip(structure["calls"], outcome.served, strict=True):
+        tokens = recorded["tokens"]
+        if served.usage is None:
+            assert tokens is None or set(tokens.values()) == {None}
+            continue
+        read, cached, wrote, reasoning = served.usage
+        assert (tokens["input"], tokens["cache_read"], tokens["output"]) == (read, cached, wrote)
+        assert tokens["reasoning"] in (None, reasoning)
+    said = [one.turn.thinking for one in outcome.served if one.reasons]
+    assert bench.thoughts(run["run"]) == said
+    return structure
+
+
+@pytest.fixture(scope="module")
+def check(bench: Bench) -> Callable[..., Any]:
+    """All that is asked of a client's loop, given what it came to."""
+
+    def both(outcome: Outcome, **more: Any) -> Any:
+        assert outcome.error is None, outcome.error
+        assert outcome.answer is not None and outcome.price in outcome.answer
+        check_bytes(outcome)
+        return check_run(bench, outcome, **more)
+
+    return both
