@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from auditor.access_commands import keys, projects
 from auditor.errors import AuditorError, NotFound
 from auditor.settings import Settings, read_settings
 from graph.errors import GraphError
@@ -61,6 +62,10 @@ def cli() -> None:
 
     Settings come from auditor.toml, AUDITOR_* in the environment, and the options below, later ones winning.
     """
+
+
+cli.add_command(keys)
+cli.add_command(projects)
 
 
 def main() -> None:
@@ -134,17 +139,23 @@ def prepare(models: Path | None, cache: Path | None, as_json: bool) -> None:
 @stores
 @JSON
 def import_(settings: Settings, format: str, file: Path, origin: str, as_json: bool) -> None:
-    """Import runs that somebody else recorded. FORMAT is `tau_bench`."""
+    """Import what somebody else recorded. FORMAT is anthropic_jsonl, inspect, langfuse, langsmith, openai_jsonl, otlp
+    or tau_bench. What was imported before is not added again."""
     from auditor.capture.importers.catalogue import importer
-    from auditor.capture.importers.imported import import_runs
+    from auditor.capture.importers.imported import bring_in
     from auditor.structurer import Structurer
 
     chosen = importer(format)
-    with _ledger(settings) as ledger:
-        stored = import_runs(ledger, chosen.read(file), origin or chosen.origin)
+    with _ledger(settings) as ledger, _bar(f"import {format}", as_json) as progress:
+        items = chosen.read(file, lambda done, total: progress(done, total, file.name))
+        brought = bring_in(ledger, items, origin or chosen.origin)
         Structurer(ledger, prices=settings.prices).catch_up()
-        runs = [str(one.record.body["run"]) for one in stored]
-    click.echo(json.dumps({"runs": runs}) if as_json else f"{len(runs)} runs imported: {', '.join(runs[:5])}")
+    if as_json:
+        click.echo(json.dumps(asdict(brought) | {"traces": sorted(brought.traces)}))
+        return
+    click.echo(brought.sentence())
+    for reason in brought.reasons:
+        click.echo(f"  rejected: {reason}", err=True)
 
 
 @cli.command()

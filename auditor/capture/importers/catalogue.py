@@ -1,28 +1,64 @@
 """The table of trace formats: `auditor import NAME FILE`. One file per format, listed here once."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
-from auditor.capture.importers import tau_bench
-from auditor.capture.importers.imported import Imported
+from auditor.capture.importers import chat_lines, inspect_log, langfuse, langsmith, otlp, tau_bench
+from auditor.capture.importers.imported import Imported, Item
+from auditor.capture.importers.rows import Progress, Source, silent
 from auditor.errors import BadInput
+
+
+class Read(Protocol):
+    """(file or its bytes, told how far it is) -> what the file holds; BadInput names the place that is wrong."""
+
+    def __call__(self, source: Source, progress: Progress = silent) -> Iterable[Item]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importer:
     name: str
-    read: Callable[[Path], list[Imported]]
+    read: Read
     origin: str
     """Where files of this format come from and under which licence, unless told otherwise."""
     about: str
 
 
+def _tau_bench(source: Source, progress: Progress = silent) -> list[Imported]:
+    return tau_bench.read(source)
+
+
 IMPORTERS: tuple[Importer, ...] = (
     Importer(
-        name="tau_bench", read=lambda path: tau_bench.read(path),
+        name="tau_bench", read=_tau_bench,
         origin="sierra-research/tau-bench historical trajectories, MIT",
         about="tau-bench result file: customer-service runs with tool calls, rewards and gold actions",
+    ),
+    Importer(
+        name="otlp", read=otlp.read, origin="OTLP file, licence not stated",
+        about="OpenTelemetry traces and logs: OTLP/JSON, JSON Lines of requests, or protobuf",
+    ),
+    Importer(
+        name="openai_jsonl", read=chat_lines.read_openai, origin="JSON Lines of OpenAI calls, licence not stated",
+        about="JSON Lines of conversations (messages) or of request and response pairs, chat or Responses",
+    ),
+    Importer(
+        name="anthropic_jsonl", read=chat_lines.read_anthropic,
+        origin="JSON Lines of Anthropic calls, licence not stated",
+        about="JSON Lines of conversations (messages) or of request and response pairs",
+    ),
+    Importer(
+        name="langsmith", read=langsmith.read, origin="LangSmith export, licence not stated",
+        about="LangSmith runs, JSON Lines or JSON",
+    ),
+    Importer(
+        name="langfuse", read=langfuse.read, origin="Langfuse export, licence not stated",
+        about="Langfuse traces or observations, JSON Lines or JSON",
+    ),
+    Importer(
+        name="inspect", read=inspect_log.read, origin="Inspect evaluation log, licence not stated",
+        about="Inspect AI evaluation log, .json or .eval",
     ),
 )  # fmt: skip
 
