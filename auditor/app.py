@@ -5,30 +5,40 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auditor.access.gate import KeyGate
+from auditor.access.keys import KeyRing, open_hasher
+from auditor.access.office import KeyOffice
+from auditor.access.vault import open_provider_vault
 from auditor.audits import RunAudits
 from auditor.capture.otlp import Intake
 from auditor.capture.otlp_grpc import GrpcDoor
 from auditor.capture.proxy import Proxy
-from auditor.errors import AuditorError, BadSetup
+from auditor.capture.redact import compile_rules
+from auditor.errors import AuditorError, BadSetup, Refused
 from auditor.follow import Following
 from auditor.jobs.executors.local import LocalExecutor
 from auditor.jobs.queue import SqliteQueue
 from auditor.ledger.open import open_ledger
+from auditor.ledger.protocol import Ledger
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
 from auditor.models import ModelsTable, read_models
+from auditor.projection.names import run_key
 from auditor.settings import Settings
 from auditor.views.api import build_api
+from auditor.views.api.gate import ApiGate
 from auditor.views.assets import mount_dashboard
 from auditor.views.commands import Watermark
+from auditor.views.library import Library
+from auditor.views.scoped import ProjectGraph, ProjectLedger
 from auditor.watermarks import Watermarks
 from graph.open import open_graph
 
@@ -51,8 +61,13 @@ class Server:
         self._watermarks = Watermarks(ledger)
         self._counting = threading.Lock()
         self.queue = SqliteQueue(ledger.path, ledger)
-        self.proxy = Proxy(settings.upstreams, settings.data)
-        self.intake = Intake(ledger)
+        hasher = open_hasher(settings.data)
+        vault = open_provider_vault(settings.data, settings.vault_key)
+        self.keys = KeyRing(ledger, hasher, vault.refresh)
+        self.office = KeyOffice(ledger, self.keys, hasher, vault, compile_rules)
+        self.gate = KeyGate(self.keys, vault)
+        self.proxy = Proxy(settings.upstreams, settings.data, self.gate, settings.private_upstreams)
+        self.intake = Intake(ledger, gate=self.gate, fingerprint=self.proxy.vault.fingerprint)
         self.grpc = GrpcDoor(self.intake, settings.host, settings.otlp_grpc) if settings.otlp_grpc else None
         self.following = Following(settings.data)
         self.audits = RunAudits(ledger, self.queue, self.models, lambda _: self._structured())
@@ -60,6 +75,7 @@ class Server:
         self.follower = LocalExecutor(follow_command(settings), count=1, environment=follow_environment(settings))
 
     async def start(self) -> None:
+        self.keys.start()
         await self.proxy.startup()
         if self.grpc is not None:
             await self.grpc.start()
@@ -72,6 +88,7 @@ class Server:
         await self.proxy.shutdown()
         with ExitStack() as stack:
             stack.callback(self.ledger.close)
+            stack.callback(self.keys.stop)
             stack.callback(self.graph.close)
             stack.callback(self.queue.close)
             stack.callback(self.executor.stop)
@@ -85,11 +102,13 @@ class Server:
         """JSON data of /healthz: what works, and every trouble as a sentence. Implements views.commands.Health."""
         following = self.following.view()
         trouble = [*self.proxy.trouble(), *self.intake.trouble(), *following["trouble"]]
+        trouble += [f"keys: {self.keys.trouble}"] if self.keys.trouble else []
         head = self.ledger.head()
         projected = following["graph"]["position"]
         return {
             "status": "trouble" if trouble else "ok",
             "trouble": trouble,
+            "notes": self.gate.notes(),
             "ledger": {"position": head.position, "chain": head.chain},
             "graph": {"position": projected, "behind": head.position - projected},
             "structure": {"position": following["structure"]["position"]},
@@ -128,9 +147,9 @@ def follow_environment(settings: Settings) -> dict[str, str]:
     return told | ({} if settings.prices is None else {"AUDITOR_PRICES": str(settings.prices)})
 
 
-def build_app(settings: Settings) -> ASGIApp:
+def build_app(settings: Settings, server: Server | None = None) -> ASGIApp:
     """The ASGI application of one port: OTLP, the proxy, the audit API, the dashboard, health."""
-    server = Server(settings)
+    server = server or Server(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -141,13 +160,25 @@ def build_app(settings: Settings) -> ASGIApp:
             await server.stop()
 
     pages = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    pages.mount("/api", build_api(
-        ledger=server.ledger, graph=server.graph, audits=server.audits, health=server,
-        verify=lambda: verify(server.ledger),
-    ))  # fmt: skip
+    pages.mount("/api", ApiGate(server.gate, lambda project: _api(server, project)))
     _health_routes(pages, server)
     mount_dashboard(pages)
     return _by_path(server, pages)
+
+
+def _api(server: Server, project: str | None) -> ASGIApp:
+    """The audit API of one project, or of all."""
+    ledger: Ledger = server.ledger if project is None else ProjectLedger(server.ledger, project)
+    library = Library(ledger)
+
+    def owns() -> Callable[[str], bool]:
+        return {run_key(str(project), shelf.run) for shelf in library.shelves()}.__contains__
+
+    return build_api(
+        ledger=ledger, graph=server.graph if project is None else ProjectGraph(server.graph, owns),
+        audits=server.audits, health=server, library=library, verify=lambda: verify(server.ledger),
+        office=server.office,
+    )  # fmt: skip
 
 
 def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
@@ -178,7 +209,13 @@ def _health_routes(pages: FastAPI, server: Server) -> None:
         return JSONResponse({"ready": True, "position": head.position})
 
     @pages.get("/metrics")
-    def metrics() -> PlainTextResponse:
+    def metrics(request: Request) -> PlainTextResponse:
+        if server.keys.any_keys():
+            client = request.client.host if request.client else None
+            try:
+                server.gate.admit(request.scope["headers"], "read", project=None, client=client)
+            except Refused as fault:
+                return PlainTextResponse(f"{fault}\n", status_code=fault.status)
         text = _prometheus(server.view()) + _marks(server.watermarks())
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
@@ -209,13 +246,17 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    server = Server(settings)
+    notes = server.gate.notes()
     config = uvicorn.Config(
-        build_app(settings), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
+        build_app(settings, server), host=settings.host, port=settings.port, loop="uvloop", http="httptools",
         log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, date_header=False,
         ws_max_size=2**26,
     )  # fmt: skip
     # A thread that reads OTLP would otherwise hold the interpreter for 5 ms at a time while a stream waits.
     sys.setswitchinterval(0.0005)
     LOG.info("listening on http://%s:%d/", settings.host, settings.port)
+    for note in notes:
+        LOG.warning("%s", note)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()

@@ -39,6 +39,10 @@ class Settings:
     """Worker processes the server starts; 0 when they run elsewhere (`auditor work`)."""
     upstreams: Mapping[str, str] = field(default_factory=lambda: {"openai": "https://api.openai.com"})
     """Named upstreams, dialect -> base address. This is the allow-list; requests cannot name others."""
+    private_upstreams: tuple[str, ...] = ()
+    """Names of upstreams whose host name may resolve to a private address; a literal address needs no entry."""
+    vault_key: str = field(default="", repr=False)
+    """Opens vaulted provider keys: 32 bytes in base64, or a file of 32; empty means `vault.key` in the data folder."""
     neo4j_user: str = "neo4j"
     """User of a `bolt://` graph."""
     neo4j_password: str = field(default="", repr=False)
@@ -101,6 +105,8 @@ def _cast(name: str, value: Any, place: str) -> Any:
     if name == "upstreams" and isinstance(value, str):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         return {key.strip(): address.strip() for key, _, address in pairs}
+    if name == "private_upstreams":
+        return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
     return value
 
 

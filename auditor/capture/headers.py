@@ -1,15 +1,13 @@
 """Headers of a relayed call: which go on, which stay behind, and how they are recorded without credentials."""
 
 import hmac
-import os
 import re
-import secrets
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
-from auditor.errors import BadSetup
+from auditor.access.key_file import read_key_file
 from auditor.records.exchange import Joins
 
 Header = tuple[bytes, bytes]
@@ -128,24 +126,4 @@ def _bare(credential: bytes) -> bytes:
 
 def open_vault(folder: Path) -> Vault:
     """The vault of a data folder; its key is made once, readable by its owner only. BadSetup when it cannot be."""
-    place = folder / "fingerprint.key"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            early = folder / f".{place.name}.{os.getpid()}"
-            handle = os.open(early, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(32))
-            try:
-                os.link(early, place)  # never replaces a key that another process made meanwhile
-            except FileExistsError:
-                pass
-            finally:
-                early.unlink()
-        key = place.read_bytes()
-    except OSError as fault:
-        problem = fault.strerror or "cannot be used"
-        raise BadSetup(str(place), problem, "name a writable folder in AUDITOR_DATA") from fault
-    if len(key) < 32:
-        raise BadSetup(str(place), "is not a key of 32 bytes", "remove the file; a new key is made")
-    return Vault(key)
+    return Vault(read_key_file(folder / "fingerprint.key"))

@@ -8,6 +8,7 @@ door (otlp_grpc) takes the same way through `take`. Refusals carry google.rpc.St
 HTTP  code                  when
 ====  ====================  ===============================================================
 400   INVALID_ARGUMENT      no OTLP, or not decodable
+401   UNAUTHENTICATED       no key, or one that nobody knows
 403   PERMISSION_DENIED     the key does not allow it
 413   RESOURCE_EXHAUSTED    larger than `body_bytes`, as sent or decoded
 415   INVALID_ARGUMENT      another content type
@@ -19,6 +20,7 @@ HTTP  code                  when
 import asyncio
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -33,8 +35,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.types import Receive, Scope, Send
 
+from auditor.access.protocol import Admission, Gate
 from auditor.capture.encoding import NotDecoded, TooLarge, decode
+from auditor.capture.headers import Vault
+from auditor.capture.otlp_mask import mask_request
 from auditor.capture.otlp_read import ReadBatch, Signal, read_json, read_protobuf
+from auditor.capture.redact import Fingerprint, compile_rules
 from auditor.errors import AuditorError, BadInput, Refused, Unavailable
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records.telemetry import TelemetryBatch
@@ -51,7 +57,7 @@ _CODES = {401: _UNAUTHENTICATED, 403: _DENIED, 413: _EXHAUSTED, 429: _EXHAUSTED,
 
 Headers = list[tuple[bytes, bytes]]
 Admit = Callable[[Headers, str], str]
-"""(headers, path) -> project; raises Refused. The composition root decides who may write where."""
+"""(headers, path) -> project; raises Refused. For what needs less than a gate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +100,15 @@ def admit_all(headers: Headers, path: str) -> str:
 class Intake:
     """A raw ASGI application for POST on the OTLP paths; `handles` says which requests are its own."""
 
-    def __init__(self, ledger: Ledger, admit: Admit = admit_all, limits: Limits | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, admit: Admit = admit_all, limits: Limits | None = None, gate: Gate | None = None,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:  # fmt: skip
+        """gate: who may come in; where there is one, `admit` is not asked. fingerprint: of what is masked."""
         self._ledger = ledger
-        self.admit = admit
+        self._admit = admit
+        self._gate = gate
+        self._fingerprint = fingerprint or Vault(secrets.token_bytes(32)).fingerprint
         self.limits = limits or Limits()
         self._counts = {
             "spans": 0, "spans_rejected": 0, "logs": 0, "logs_rejected": 0, "batches_refused": 0, "batches_waited": 0,
@@ -132,7 +144,8 @@ class Intake:
             await _answer(send, 415, Status(code=_INVALID, message=message), True)
             return
         try:
-            project = self.admit(list(scope["headers"]), scope["path"])
+            client = scope.get("client")
+            admission = self.admit(list(scope["headers"]), scope["path"], client[0] if client else None)
             length = headers.get("content-length", "")
             size = int(length) if length.isdecimal() else 0
             self.refuse_when_full(size)
@@ -144,7 +157,7 @@ class Intake:
                 if body is None:
                     return
                 encoding = headers.get("content-encoding")
-                answer = await self.take(signal, project, body, encoding, as_json)  # type: ignore[arg-type]
+                answer = await self.take(signal, admission, body, encoding, as_json)  # type: ignore[arg-type]
             finally:
                 self._waiting -= size
             await _answer(send, 200, answer, as_json)
@@ -153,6 +166,13 @@ class Intake:
             await _answer(send, status, message, as_json, self.limits.retry_seconds)
 
     # --- both doors
+
+    def admit(self, headers: Headers, path: str, client: str | None) -> Admission:
+        """Who may write where; raises Refused."""
+        if self._gate is None:
+            return Admission(project=self._admit(headers, path))
+        match = _PATH.match(path)
+        return self._gate.admit(headers, "ingest", project=match["project"] if match else None, client=client)
 
     def refuse_when_full(self, size: int) -> None:
         """Before a request of `size` bytes is read: TooMuch, Busy, or Unavailable right after a failed write."""
@@ -165,7 +185,7 @@ class Intake:
             raise Busy("intake", f"{self._waiting} bytes wait to become durable", fix)
 
     async def take(
-        self, signal: Literal["traces", "logs", "metrics"], project: str, body: bytes, encoding: str | None,
+        self, signal: Literal["traces", "logs", "metrics"], admission: Admission, body: bytes, encoding: str | None,
         as_json: bool,
     ) -> Message:  # fmt: skip
         """Do what a signal's path asks; the answer's message. What was accepted is durable when this returns."""
@@ -173,7 +193,7 @@ class Intake:
             return ExportMetricsServiceResponse()
         self._waiting += len(body)
         try:
-            batch, future = await asyncio.to_thread(self._store, signal, project, body, encoding, as_json)
+            batch, future = await asyncio.to_thread(self._store, signal, admission, body, encoding, as_json)
             await asyncio.wrap_future(future)
         except Unavailable as fault:
             self._trouble = str(fault)
@@ -198,16 +218,19 @@ class Intake:
         return status, Status(code=_CODES.get(status, _INVALID), message=str(fault))
 
     def _store(
-        self, signal: Signal, project: str, body: bytes, encoding: str | None, as_json: bool
+        self, signal: Signal, admission: Admission, body: bytes, encoding: str | None, as_json: bool
     ) -> "tuple[ReadBatch, Future[list[Stored]]]":
         """Read the items and submit them together with the bytes they came in."""
+        project = admission.project
+        rules = compile_rules(admission.redaction, admission.patterns)
         plain = _decoded(body, encoding, self.limits.body_bytes)
+        plain, redacted = mask_request(plain, signal, as_json, rules, self._fingerprint)
         batch = read_json(plain, signal) if as_json else read_protobuf(plain, signal)
         spans = signal == "traces"
         kept = TelemetryBatch(
             payload=self._ledger.put(plain), spans=len(batch.items) if spans else 0,
             logs=0 if spans else len(batch.items), rejected=len(batch.reasons),
-            reasons=tuple(batch.reasons[:MOST_REASONS]), signal=signal,
+            reasons=tuple(batch.reasons[:MOST_REASONS]), signal=signal, redacted=redacted,
         )  # fmt: skip
         kind, when = ("span", "started") if spans else ("log", "time")
         entries = [Entry(kind="telemetry", source=SOURCE, project=project, body=write(kept))]

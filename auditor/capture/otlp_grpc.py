@@ -7,6 +7,7 @@ decided by the same Intake as over HTTP; a refusal that asks to wait carries goo
 import importlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
+from urllib.parse import unquote
 
 from google.protobuf.any_pb2 import Any as AnyMessage  # type: ignore[import-untyped]
 from google.protobuf.duration_pb2 import Duration  # type: ignore[import-untyped]
@@ -28,6 +29,8 @@ class _Context(Protocol):
     """What is used of grpc.aio.ServicerContext."""
 
     def invocation_metadata(self) -> Any: ...
+
+    def peer(self) -> str: ...
 
     def set_trailing_metadata(self, metadata: Any) -> None: ...
 
@@ -85,9 +88,9 @@ class GrpcDoor:
                 for name, value in context.invocation_metadata() or ()
             ]
             try:
-                project = self._intake.admit(headers, _PATHS[signal])
+                admission = self._intake.admit(headers, _PATHS[signal], _address(context.peer()))
                 self._intake.refuse_when_full(len(request))
-                answer = await self._intake.take(signal, project, request, None, as_json=False)
+                answer = await self._intake.take(signal, admission, request, None, as_json=False)
             except AuditorError as fault:
                 status, message = self._intake.refusal(fault)
                 if status in _WAIT:
@@ -101,3 +104,9 @@ class GrpcDoor:
             return bytes(answer.SerializeToString())
 
         return export
+
+
+def _address(peer: str) -> str | None:
+    """The address in grpc's `ipv4:127.0.0.1:52000` or `ipv6:%5B::1%5D:52000`."""
+    kind, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else None

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,11 @@ class Proxy:
     come in. private: names of upstreams that may be at private addresses.
     """
 
-    def __init__(self, upstreams: Mapping[str, str], data: Path, gate: Gate | None = None) -> None:
+    def __init__(
+        self, upstreams: Mapping[str, str], data: Path, gate: Gate | None = None, private: Collection[str] = ()
+    ) -> None:
         self.upstreams = upstream.Upstreams(upstreams)
+        self._private = self.upstreams.hosts(private)
         self.vault = open_vault(data)
         self.gate: Gate = gate or OpenGate()
         self.spool = Spool(data / SPOOL)
@@ -55,7 +58,7 @@ class Proxy:
 
     async def startup(self) -> None:
         await self.spool.open()
-        self.session = upstream.open_session()
+        self.session = upstream.open_session(self._private)
 
     async def shutdown(self) -> None:
         """Close connections and finish writing."""
@@ -118,7 +121,7 @@ class Proxy:
         return self.upstreams.target(flight.method, flight.route, _place(scope)[0])
 
     def headers(self, scope: Scope, admission: Admission, name: str) -> list[tuple[bytes, bytes]]:
-        """What an upstream is sent; a vaulted credential takes the place of the client's, Refused when there is none."""
+        """What an upstream is sent; a vaulted credential takes the place of the client's; Refused without one."""
         rows = to_upstream(scope["headers"])
         if admission.credentials is None:
             return rows

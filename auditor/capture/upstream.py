@@ -1,10 +1,13 @@
 """Where calls go: the allow-list of upstreams, and the HTTP client that speaks to them."""
 
+import ipaddress
 import re
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from auditor.capture.dialects.catalogue import by_route
@@ -35,6 +38,10 @@ class Upstreams:
                 raise BadSetup("AUDITOR_UPSTREAMS", f"{name} = {address!r} is no http address", "write http://host:port")
             self._bases[name] = url
 
+    def hosts(self, names: Collection[str]) -> frozenset[str]:
+        """The hosts of these upstreams."""
+        return frozenset(str(url.host) for name, url in self._bases.items() if name in names)
+
     def target(self, method: str, path: str, raw: str) -> Target:
         """Where `raw` (path and query as received) goes. Refused when nothing is configured or the path climbs."""
         if _DOTS.search(path):
@@ -56,11 +63,81 @@ class Upstreams:
         return next(iter(self._bases)) if len(self._bases) == 1 and dialect is None else None
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A client that changes nothing: no decompression, no cookies, no redirects followed, no time limit on answers."""
+_INTERNAL = ("localhost", "local", "internal", "lan", "svc", "test", "home.arpa")
+_METADATA = frozenset(map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200")))
+"""Where clouds hand out credentials to whoever asks from inside."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class GuardedResolver(AbstractResolver):  # type: ignore[misc, unused-ignore]
+    """Resolves names of upstreams, and refuses those that turn out to be at an address that is not public.
+
+    A name nobody outside can own (one label, `.internal`, `.local`…) was meant to be private by whoever configured it,
+    and so were those in `private`; but no name may lead to a metadata or link-local address. Literal addresses never
+    come here: they stand in the allow-list as they are.
+    """
+
+    def __init__(self, private: Collection[str] = (), inner: AbstractResolver | None = None) -> None:
+        self._private = frozenset(private)
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if self._inner is None:
+            self._inner = aiohttp.ThreadedResolver()
+        found: list[ResolveResult] = await self._inner.resolve(host, port, family)
+        for row in found:
+            why = refusal(row["host"], host in self._private or is_internal(host))
+            if why is not None:
+                raise OSError(None, f"{host} resolves to {row['host']}, {why}")
+        return found
+
+    async def close(self) -> None:
+        if self._inner is not None:
+            await self._inner.close()
+
+
+def is_internal(host: str) -> bool:
+    """Whether a host name can only mean something inside this network."""
+    name = host.rstrip(".").lower()
+    return "." not in name or any(name.endswith(f".{end}") for end in _INTERNAL)
+
+
+def refusal(address: str, private: bool) -> str | None:
+    """Why a resolved address may not be called, or None."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "which is no address"
+    inner = _embedded(found)
+    if inner in _METADATA or inner.is_link_local:
+        return "a metadata or link-local address"
+    if private and (inner.is_private or inner.is_loopback):
+        return None
+    if not inner.is_global or inner.is_multicast:
+        return "which is not public; if that is meant, name the upstream in AUDITOR_PRIVATE_UPSTREAMS"
+    return None
+
+
+def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address an IPv6 one stands for (mapped, 6to4, Teredo, NAT64), or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    teredo = address.teredo
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
+
+
+def open_session(private: Collection[str] = ()) -> aiohttp.ClientSession:
+    """A client that changes nothing: no decompression, no cookies, no redirects followed, no time limit on answers.
+
+    private: hosts that may resolve to private addresses.
+    """
     return aiohttp.ClientSession(
         auto_decompress=False,
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, resolver=GuardedResolver(private)),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None),
         skip_auto_headers=_AUTOMATIC,

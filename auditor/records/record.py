@@ -18,6 +18,7 @@ Kind = Literal[
     "audit",  # somebody asked for an audit of a run, see records.verdict
     "evidence",  # one method's answer, see records.evidence
     "verdict",  # what the rules conclude on one claim, see records.verdict
+    "access",  # a key or a project was made or changed, see records.access
     "gap",  # something known to be missing, see records.exchange
 ]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from auditor.records.exchange import Redaction
 from auditor.records.messages import Call
 
 
@@ -81,6 +82,8 @@ class TelemetryBatch:
     reasons: tuple[str, ...] = field(default_factory=tuple)
     signal: Literal["traces", "logs"] = "traces"
     logs: int = 0
+    redacted: tuple[Redaction, ...] = ()
+    """What was masked in it; the stored bytes are the request written anew then."""
 
 
 ObservationKind = Literal["model_call", "tool_call", "retrieval", "embedding", "agent", "workflow", "other"]

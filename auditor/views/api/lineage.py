@@ -1,7 +1,7 @@
 """Routes over the provenance graph, and "why this step?"."""
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Collection
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Query
 
@@ -12,16 +12,32 @@ from auditor.views.api.paths import Id
 from auditor.views.api.shapes import outcome_of
 from auditor.views.library import Library
 from auditor.views.why import node_view, relation_view, why_view
-from graph import GraphStore
+from graph.model import Grade, Subgraph
 
 MOST_NODES = 300
+
+
+class LineageGraph(Protocol):
+    """What of a graph store is asked here."""
+
+    def position(self) -> int: ...
+
+    def neighbourhood(
+        self, node_id: str, hops: int = 2, grades: Collection[Grade] | None = None, limit: int = 300
+    ) -> Subgraph: ...
+
+    def ancestors(
+        self, node_id: str, grades: Collection[Grade] | None = None, min_effect: float | None = None, limit: int = 300
+    ) -> Subgraph: ...
+
+
 Grades = Annotated[list[forms.Grade] | None, Query(description="Follow only these grades; all when left out.")]
 MinEffect = Annotated[float | None, Query(ge=0, description="Leave out causal relations with a smaller effect, nats.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Largest number of nodes, nearest first.")]
 
 
 def lineage_routes(
-    library: Library, ledger: Ledger, graph: GraphStore, node_of_step: Callable[[str], str]
+    library: Library, ledger: Ledger, graph: LineageGraph, node_of_step: Callable[[str], str]
 ) -> APIRouter:
     """`node_of_step` turns a step id into the id of its node."""
     router = APIRouter(tags=["graph"])

@@ -18,7 +18,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "model": Problem,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for code in (400, 404, 422, 503)
+    for code in (400, 401, 403, 404, 422, 503)
 }
 """For FastAPI: every operation may answer with a problem."""
 

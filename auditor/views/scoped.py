@@ -1,0 +1,93 @@
+"""The ledger and the graph as one project sees them: what belongs to others is not there."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+
+from auditor.errors import NotFound
+from auditor.ledger.protocol import Entry, Fence, Head, Ledger, Stored
+from auditor.records.exchange import Payload
+from graph import GraphStore
+from graph.model import Grade, Node, Subgraph
+
+
+class ProjectLedger:
+    """Implements ledger.protocol.Ledger; reads are limited to one project. Payload addresses cannot be guessed."""
+
+    def __init__(self, ledger: Ledger, project: str) -> None:
+        self._ledger = ledger
+        self._project = project
+
+    def records(
+        self, after: int = -1, *, kinds: Iterable[str] | None = None, run: str | None = None,
+        claim: str | None = None, project: str | None = None, limit: int | None = None, newest_first: bool = False,
+    ) -> Iterator[Stored]:  # fmt: skip
+        return self._ledger.records(
+            after, kinds=kinds, run=run, claim=claim, project=self._project, limit=limit, newest_first=newest_first
+        )
+
+    def record(self, record_id: str) -> Stored:
+        found = self._ledger.record(record_id)
+        if found.record.project != self._project:
+            raise NotFound("record", f"{record_id} is not in the ledger", "check the id")
+        return found
+
+    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[list[Stored]]":
+        return self._ledger.submit([replace(entry, project=self._project) for entry in entries], fence)
+
+    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> list[Stored]:
+        return self.submit(entries, fence).result()
+
+    def put(self, data: bytes) -> str:
+        return self._ledger.put(data)
+
+    def put_split(self, data: bytes, spans: Sequence[tuple[int, int]]) -> Payload:
+        return self._ledger.put_split(data, spans)
+
+    def payload(self, ref: Payload | str) -> bytes:
+        return self._ledger.payload(ref)
+
+    def head(self) -> Head:
+        return self._ledger.head()
+
+    def tally(self, after: int, upto: int, kinds: Iterable[str]) -> list[tuple[str, str, str | None, int]]:
+        return [row for row in self._ledger.tally(after, upto, kinds) if row[1] == self._project]
+
+    def watch(self, after: int, timeout: float) -> bool:
+        return self._ledger.watch(after, timeout)
+
+    def close(self) -> None:
+        """Nothing: the ledger belongs to the server."""
+
+
+class ProjectGraph:
+    """What the lineage routes ask of a graph, without nodes of runs for which `owns` (of `Node.run`) says no."""
+
+    def __init__(self, graph: GraphStore, owns: Callable[[], Callable[[str], bool]]) -> None:
+        self._graph = graph
+        self._owns = owns
+
+    def position(self) -> int:
+        return self._graph.position()
+
+    def neighbourhood(
+        self, node_id: str, hops: int = 2, grades: Collection[Grade] | None = None, limit: int = 300
+    ) -> Subgraph:
+        found = self._kept(self._graph.neighbourhood(node_id, hops, grades, limit))
+        return found if any(node.id == node_id for node in found.nodes) else replace(found, nodes=(), relations=())
+
+    def ancestors(
+        self, node_id: str, grades: Collection[Grade] | None = None, min_effect: float | None = None, limit: int = 300
+    ) -> Subgraph:
+        return self._kept(self._graph.ancestors(node_id, grades, min_effect, limit))
+
+    def _kept(self, found: Subgraph) -> Subgraph:
+        owns = self._owns()
+
+        def mine(node: Node) -> bool:
+            return node.run is None or owns(node.run)
+
+        nodes = tuple(node for node in found.nodes if mine(node))
+        known = {node.id for node in nodes}
+        relations = tuple(one for one in found.relations if one.source in known and one.target in known)
+        return replace(found, nodes=nodes, relations=relations)
