@@ -75,7 +75,7 @@ def token_id(token: str) -> str | None:
     if not token.startswith(PREFIX):
         return None
     ident, mark, secret = token.removeprefix(PREFIX).partition("_")
-    return ident if mark and secret else None
+    return ident if ident and mark and secret else None
 
 
 class KeyRing:

@@ -106,7 +106,8 @@ class Proxy:
                 admission = self.gate.admit(headers, "ingest", project=project, client=client[0] if client else None)
             except Refused as fault:
                 refusal, turned_away = fault, True
-        self.accepted[admission.project] += not turned_away
+        if not turned_away:
+            self.accepted[admission.project] += 1
         joins = self.vault.joins(headers, admission.key)
         flight = Flight(
             spool=Unrecorded() if turned_away else self.spool, vault=self.vault, admission=admission,

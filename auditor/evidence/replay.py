@@ -22,6 +22,7 @@ from auditor.evidence.protocol import Question
 from auditor.evidence.refusal import ReplayRefused
 from auditor.evidence.rendering import Rendering, Template, render
 from auditor.records.evidence import Fidelity, TokenRange
+from auditor.records.exchange import MASKED
 from auditor.records.messages import Message, Span, part_text
 
 __all__ = ["Decision", "Loaded", "Piece", "Replay", "ReplayRefused", "load", "replay"]
@@ -248,6 +249,8 @@ def _message(question: Question, ident: str) -> Message:
     message = question.messages.get(ident)
     if message is None:
         raise ReplayRefused("redacted", f"message {ident[:12]} of the call is no longer in the ledger")
+    if any(MASKED.search(part_text(part)) for part in message.parts):
+        raise ReplayRefused("redacted", f"part of message {ident[:12]} was masked before it was recorded")
     return message
 
 

@@ -1,8 +1,12 @@
 """Bodies of the records that capture writes: proxied exchanges, imported transcripts, gaps; and payload references."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+MASKED = re.compile(r"\[redacted:[a-z][a-z0-9_-]{0,31}:[0-9a-f]{8}\]")
+"""What stands in a recorded text where something was masked before it was stored."""
 
 Outcome = Literal["complete", "client_cancelled", "upstream_failed", "refused", "crashed"]
 

@@ -92,7 +92,7 @@ class RunShelf:
                 fidelity["max_logprob_gap"],
                 "replay_mismatch" if reason == "replay_mismatch" else None,
             )
-        elif reason in ("replay_mismatch", "weights_unavailable", "weights_changed"):
+        elif reason in ("replay_mismatch", "weights_unavailable", "weights_changed", "redacted"):
             self.fidelity.setdefault(body["call"], CallFidelity(0, None, None, reason))
 
     def absorb(self, other: "RunShelf") -> None:

@@ -123,13 +123,14 @@ async def test_no_canary_reaches_the_disk(tmp_path: Path, upstream: Any, reply: 
         packed = pack(spoken)
         headers = (("Content-Type", "application/json"), ("Content-Encoding", name))
         upstream.script = [reply(headers=headers, pieces=[packed[:40], packed[40:]])]
-        assert call(server, "POST", chat, pack(body), content_type="application/json", content_encoding=name)[1] == packed
+        got = call(server, "POST", chat, pack(body), content_type="application/json", content_encoding=name)[1]
+        assert got == packed
     # headers, path and query; an error text; a refused and a broken call
     upstream.script = [reply(status="401 Unauthorized", headers=(("X-Hint", SECRETS["keys"]),), pieces=[
         json.dumps({"error": {"message": f"Incorrect API key: {everything}"}}).encode()])]
     quoted = SECRETS["email"].replace("@", "%40")
-    call(server, "POST", f"{chat}?note={SECRETS['keys']}&mail={quoted}", body, authorization=f"Bearer {SECRETS['keys']}",
-         x_audit_run=f"run {SECRETS['keys']}", x_audit_tags=SECRETS["custom"], x_strange=SECRETS["aws"])  # fmt: skip
+    call(server, "POST", f"{chat}?note={SECRETS['keys']}&mail={quoted}", body,
+         authorization=f"Bearer {SECRETS['keys']}", x_audit_run=f"run {SECRETS['keys']}", x_audit_tags=SECRETS["custom"], x_strange=SECRETS["aws"])  # fmt: skip
     upstream.script = [reply(ending="break", pieces=[spoken[:-9]])]
     call(server, "POST", chat, body)
     call(server, "GET", f"/v1/files/{SECRETS['keys']}/../{SECRETS['custom']}")

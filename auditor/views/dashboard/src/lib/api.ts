@@ -8,6 +8,17 @@ export class Problem extends Error {
   }
 }
 
+const closed = new Set<() => void>();
+
+/** Be told when the server asks for a key. */
+export function whenClosed(told: () => void): () => void {
+  closed.add(told);
+  return () => closed.delete(told);
+}
+
+/** Trade a key for a cookie that this page cannot read. */
+export const signIn = (key: string) => call<{ project: string | null }>("/session", { key });
+
 export async function call<T>(path: string, body?: unknown): Promise<T> {
   const options: RequestInit = body === undefined ? {} : {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
@@ -19,6 +30,7 @@ export async function call<T>(path: string, body?: unknown): Promise<T> {
     throw new Problem(0, "unreachable", "the server does not answer", "check that it is running; this page tries again by itself");
   }
   const data = await answer.json().catch(() => null);
+  if (answer.status === 401) closed.forEach((told) => told());
   if (!answer.ok) {
     throw new Problem(answer.status, data?.code ?? "http_error", data?.detail ?? `the server answered ${answer.status}`, data?.fix ?? "try again");
   }

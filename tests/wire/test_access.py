@@ -1,0 +1,204 @@
+"""Who may do what, at every door of a server: proxy, telemetry, audit API."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from auditor.access.gate import KeyGate
+from auditor.access.keys import KeyRing, open_hasher
+from auditor.access.office import KeyOffice
+from auditor.access.vault import open_provider_vault
+from auditor.app import Server, build_app
+from auditor.capture.redact import compile_rules
+from auditor.capture.upstream import GuardedResolver, refusal
+from auditor.ledger.sqlite import SqliteLedger
+from auditor.settings import Settings
+
+CHAT = "/v1/chat/completions"
+BODY = json.dumps({"model": "m", "messages": []})
+
+
+@pytest.fixture
+def server(tmp_path: Path, upstream: Any) -> Any:
+    return Server(Settings(data=tmp_path / "data", workers=0, upstreams={"openai": upstream.address}))
+
+
+@pytest.fixture
+async def ask(server: Any) -> AsyncIterator[Any]:
+    """The whole application without its helpers' processes; answers requests from 127.0.0.1 unless told otherwise."""
+    app = build_app(server.settings, server)
+    await server.proxy.startup()
+
+    async def send(method: str, path: str, *, client: str = "127.0.0.1", **more: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app, client=(client, 5000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as one:
+            return await one.request(method, path, **more)
+
+    yield send
+    await server.proxy.shutdown()
+    server.keys.stop()
+    server.ledger.close()
+    server.graph.close()
+    server.queue.close()
+
+
+async def test_without_keys_only_this_machine_may_come_in(ask: Any, upstream: Any) -> None:
+    assert (await ask("POST", CHAT, content=BODY)).status_code == 200
+    assert (await ask("GET", "/api/v1/runs")).status_code == 200
+    assert "no key exists" in (await ask("GET", "/healthz")).json()["notes"][0]
+    for path in (CHAT, "/v1/traces", "/api/v1/keys"):
+        told = await ask("POST", path, content=BODY, client="192.0.2.7", headers={"content-type": "application/json"})
+        assert told.status_code == 401
+    assert (await ask("GET", "/api/v1/runs", headers={"host": "evil.example.com"})).status_code == 403
+    assert len(upstream.received) == 1
+
+
+async def test_keys_open_the_doors_they_are_for(ask: Any, server: Any, upstream: Any) -> None:
+    send, _ = server.office.create("shop", ["ingest"])
+    look, _ = server.office.create("shop", ["read"])
+    bare = await ask("POST", CHAT, content=BODY)
+    assert bare.status_code == 401 and "error" in bare.json()
+    spans = {"resourceSpans": []}
+    expected = [
+        ("POST", CHAT, None, 401), ("POST", CHAT, "aud_000000000000_wrong", 401), ("POST", CHAT, look, 403),
+        ("POST", f"/p/other{CHAT}", send, 403), ("POST", f"/p/shop{CHAT}", send, 200), ("POST", CHAT, send, 200),
+        ("POST", "/v1/traces", None, 401), ("POST", "/v1/traces", look, 403), ("POST", "/v1/traces", send, 200),
+        ("GET", "/api/v1/runs", None, 401), ("GET", "/api/v1/runs", send, 403), ("GET", "/api/v1/runs", look, 200),
+        ("POST", "/api/v1/runs/x/audits", look, 403), ("GET", "/api/v1/keys", look, 403),
+        ("GET", "/metrics", None, 401), ("GET", "/metrics", look, 200), ("GET", "/healthz", None, 200), ("GET", "/readyz", None, 200),
+    ]  # fmt: skip
+    for method, path, key, status in expected:
+        headers = {"x-audit-key": key} if key else {}
+        more = {"json": spans if "traces" in path else json.loads(BODY)} if method == "POST" else {}
+        told = await ask(method, path, headers=headers, **more)
+        assert told.status_code == status, (method, path, status, told.text)
+    problem = (await ask("GET", "/api/v1/runs")).json()
+    assert problem["code"] == "unauthorised" and problem["field"] == "key" and problem["fix"]
+    assert len(upstream.received) == 2
+    assert server.proxy.accepted == {"shop": 2}
+    assert all(b"x-audit-key" not in dict(one.headers) for one in upstream.received)
+
+
+async def test_a_refused_caller_reaches_no_store(ask: Any, server: Any, tmp_path: Path) -> None:
+    server.office.create("shop", ["ingest"])
+    head = server.ledger.head().position
+    await ask("POST", CHAT, content=b"CANARY" * 100)
+    await server.proxy.spool.settle()
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "data" / "spool").rglob("*.spool"))
+    assert b"CANARY" not in kept and server.ledger.head().position == head
+
+
+async def test_a_virtual_key_stands_for_a_vaulted_one(ask: Any, server: Any, upstream: Any, tmp_path: Path) -> None:
+    key, _ = server.office.create("shop", ["ingest"])
+    missing = await ask("POST", CHAT, content=BODY, headers={"authorization": f"Bearer {key}"})
+    assert missing.status_code == 403 and not upstream.received  # our key never travels on
+    server.office.vault("shop", "openai", "sk-provider-secret-0123456789\n")
+    for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}, {"x-audit-key": key}):
+        assert (await ask("POST", CHAT, content=BODY, headers=headers)).status_code == 200
+        sent = dict((name.lower(), value) for name, value in upstream.received[-1].headers)
+        assert sent[b"authorization"] == b"Bearer sk-provider-secret-0123456789"
+        assert key.encode() not in b"".join(sent.values())
+    own = {"x-audit-key": key, "authorization": "Bearer mine"}
+    await ask("POST", CHAT, content=BODY, headers=own)
+    assert (b"authorization", b"Bearer mine") in [(n.lower(), v) for n, v in upstream.received[-1].headers]
+    secret = b"sk-provider-secret"
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() and secret in path.read_bytes()]
+    server.office.forget("shop", "openai")
+    assert (await ask("POST", CHAT, content=BODY, headers={"x-api-key": key})).status_code == 403
+
+
+async def test_admins_make_and_revoke_keys_of_their_project(ask: Any, server: Any) -> None:
+    root, _ = server.office.create(None, ["admin"])
+    own, _ = server.office.create("shop", ["admin"])
+    other, other_key = server.office.create("bank", ["read"])
+    made = await ask("POST", "/api/v1/keys", json={"scopes": ["read"]}, headers={"x-audit-key": own})
+    assert made.status_code == 201 and made.json()["project"] == "shop"
+    token, ident = made.json()["key"], made.json()["id"]
+    order = {"project": "bank", "scopes": ["read"]}
+    assert (await ask("POST", "/api/v1/keys", json=order, headers={"x-audit-key": own})).status_code == 403
+    assert (await ask("DELETE", f"/api/v1/keys/{other_key.id}", headers={"x-audit-key": own})).status_code == 404
+    listed = await ask("GET", "/api/v1/keys", headers={"authorization": f"Bearer {own}"})
+    assert {row["project"] for row in listed.json()["items"]} == {"shop"}
+    assert token not in listed.text and "hash" not in listed.text
+    assert len((await ask("GET", "/api/v1/keys", headers={"x-audit-key": root})).json()["items"]) == 4
+    assert (await ask("GET", "/api/v1/runs", headers={"x-audit-key": token})).status_code == 200
+    assert (await ask("DELETE", f"/api/v1/keys/{ident}", headers={"x-audit-key": own})).json()["revoked"]
+    assert (await ask("GET", "/api/v1/runs", headers={"x-audit-key": token})).status_code == 401
+    change = {"fail_closed": True, "redaction": ["keys", "email"], "patterns": {"badge": r"B-\d{4}"}}
+    told = await ask("PATCH", "/api/v1/projects/shop", json=change, headers={"x-audit-key": own})
+    assert told.json() | change == told.json()
+    wrong = await ask("PATCH", "/api/v1/projects/shop", json={"patterns": {"x": "(a+)+"}}, headers={"x-audit-key": own})
+    assert wrong.status_code == 400 and wrong.json()["field"] == "patterns.x"
+    assert server.gate.ring.project("shop").fail_closed
+
+
+async def test_the_dashboard_signs_in_with_a_cookie(ask: Any, server: Any) -> None:
+    key, _ = server.office.create("shop", ["read"])
+    assert (await ask("POST", "/api/v1/session", json={"key": "aud_0_wrong"})).status_code == 401
+    told = await ask("POST", "/api/v1/session", json={"key": key})
+    cookie = told.headers["set-cookie"]
+    assert told.status_code == 200 and "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    assert key not in told.text
+    headers = {"cookie": cookie.partition(";")[0]}
+    assert (await ask("GET", "/api/v1/runs", headers=headers)).status_code == 200
+    assert (await ask("POST", CHAT, content=BODY, headers=headers)).status_code == 401  # a cookie opens no other door
+    assert "Max-Age=0" in (await ask("DELETE", "/api/v1/session")).headers["set-cookie"]
+    assert (await ask("POST", "/api/v1/session", content=b"{")).status_code == 400
+
+
+def test_other_processes_learn_of_changes(tmp_path: Path) -> None:
+    ledger, other = SqliteLedger(tmp_path / "ledger.db"), SqliteLedger(tmp_path / "ledger.db")
+    try:
+        hasher, vault = open_hasher(tmp_path), open_provider_vault(tmp_path)
+        office = KeyOffice(ledger, KeyRing(ledger, hasher), hasher, vault, compile_rules)
+        ring, copy = KeyRing(other, open_hasher(tmp_path)), open_provider_vault(tmp_path)
+        token, key = office.create("shop", ["ingest"])
+        office.vault("shop", "anthropic", "sk-ant-x")
+        assert not ring.any_keys()
+        ring.refresh()
+        copy.refresh()
+        found = ring.find(token)
+        assert found is not None and (found.id, found.project) == (key.id, "shop")
+        assert copy.credentials("shop")["anthropic"] == ((b"x-api-key", b"sk-ant-x"),)
+        office.revoke(key.id)
+        ring.refresh()
+        assert KeyGate(ring).ring.listed()[0].revoked is not None
+        assert token not in (tmp_path / "ledger.db").read_bytes().decode("latin-1")
+    finally:
+        ledger.close()
+        other.close()
+
+
+@pytest.mark.parametrize(("address", "private", "refused"), [
+    ("8.8.8.8", False, False), ("10.0.0.1", False, True), ("10.0.0.1", True, False), ("127.0.0.1", False, True),
+    ("127.0.0.1", True, False), ("169.254.169.254", True, True), ("fd00:ec2::254", True, True), ("::1", False, True),
+    ("fe80::1", True, True), ("::ffff:10.0.0.1", False, True), ("::ffff:169.254.169.254", True, True),
+    ("64:ff9b::a9fe:a9fe", True, True), ("2002:0a00:0001::", False, True), ("100.64.0.1", False, True),
+    ("2606:4700::1111", False, False), ("0.0.0.0", False, True),
+])  # fmt: skip
+def test_addresses_that_are_not_public_are_refused(address: str, private: bool, refused: bool) -> None:
+    assert (refusal(address, private) is not None) == refused
+
+
+@pytest.mark.parametrize(("host", "private", "refused"), [
+    ("api.example.com", (), True), ("api.example.com", ("api.example.com",), False), ("vllm", (), False),
+    ("localhost", (), False), ("gpu.internal", (), False),
+])  # fmt: skip
+async def test_names_are_checked_after_resolution(host: str, private: tuple[str, ...], refused: bool) -> None:
+    class Inner:
+        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
+            return [{"hostname": host, "host": "10.1.2.3", "port": port, "family": 2, "proto": 0, "flags": 0}]
+
+        async def close(self) -> None:
+            pass
+
+    resolver = GuardedResolver(private, Inner())  # type: ignore[arg-type, unused-ignore]
+    if refused:
+        with pytest.raises(OSError, match="not public"):
+            await resolver.resolve(host, 443)
+    else:
+        assert (await resolver.resolve(host, 443))[0]["host"] == "10.1.2.3"
