@@ -130,7 +130,7 @@ def list_projects(as_json: bool, **where: Any) -> None:
 
 @projects.command("set")
 @click.argument("project")
-@click.option("--fail-closed/--fail-open", default=None, help="Refuse calls that cannot be recorded, or let them go on.")
+@click.option("--fail-closed/--fail-open", default=None, help="Refuse calls that cannot be recorded, or not.")
 @click.option("--redact", "rules", multiple=True, type=click.Choice([*BUILT_IN, "none"]),
               help="Rules that are on from now on; repeat for several, `none` for no rule.")  # fmt: skip
 @click.option("--pattern", "patterns", multiple=True, metavar="NAME=PATTERN", help="A custom rule to add or change.")

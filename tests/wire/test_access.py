@@ -69,7 +69,8 @@ async def test_keys_open_the_doors_they_are_for(ask: Any, server: Any, upstream:
         ("POST", "/v1/traces", None, 401), ("POST", "/v1/traces", look, 403), ("POST", "/v1/traces", send, 200),
         ("GET", "/api/v1/runs", None, 401), ("GET", "/api/v1/runs", send, 403), ("GET", "/api/v1/runs", look, 200),
         ("POST", "/api/v1/runs/x/audits", look, 403), ("GET", "/api/v1/keys", look, 403),
-        ("GET", "/metrics", None, 401), ("GET", "/metrics", look, 200), ("GET", "/healthz", None, 200), ("GET", "/readyz", None, 200),
+        ("GET", "/metrics", None, 401), ("GET", "/metrics", look, 200), ("GET", "/healthz", None, 200),
+        ("GET", "/readyz", None, 200),
     ]  # fmt: skip
     for method, path, key, status in expected:
         headers = {"x-audit-key": key} if key else {}

@@ -130,7 +130,8 @@ async def test_no_canary_reaches_the_disk(tmp_path: Path, upstream: Any, reply: 
         json.dumps({"error": {"message": f"Incorrect API key: {everything}"}}).encode()])]
     quoted = SECRETS["email"].replace("@", "%40")
     call(server, "POST", f"{chat}?note={SECRETS['keys']}&mail={quoted}", body,
-         authorization=f"Bearer {SECRETS['keys']}", x_audit_run=f"run {SECRETS['keys']}", x_audit_tags=SECRETS["custom"], x_strange=SECRETS["aws"])  # fmt: skip
+         authorization=f"Bearer {SECRETS['keys']}", x_audit_run=f"run {SECRETS['keys']}",
+         x_audit_tags=SECRETS["custom"], x_strange=SECRETS["aws"])  # fmt: skip
     upstream.script = [reply(ending="break", pieces=[spoken[:-9]])]
     call(server, "POST", chat, body)
     call(server, "GET", f"/v1/files/{SECRETS['keys']}/../{SECRETS['custom']}")
