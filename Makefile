@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve neo4j planted bench dashboard lock clean
+.PHONY: help demo test test-clients clients-core check serve neo4j planted bench dashboard lock clean
 
 help: ## what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,19 @@ demo: $(VENV)/.runtime ## agents run, are recorded, audited and judged; the dash
 test: $(VENV)/.test ## install what the tests need, then run them all
 	@$(BIN)/python -m pytest $(ARGS)
 
+# One environment per set of clients, without this project: they meet it over the wire alone.
+.clients/.%: tests/clients/requirements-%.txt
+	@test -x .clients/$*/bin/python || $(PYTHON) -m venv .clients/$*
+	@echo "installing the clients of tests/clients/requirements-$*.in"
+	@.clients/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< || \
+	  { echo "a download failed; check the network and run make again"; exit 1; }
+	@touch $@
+
+clients-core: .clients/.core ## the client environment that the tests use (about a minute)
+
+test-clients: $(VENV)/.test .clients/.core .clients/.a .clients/.b ## drive every client and instrumentation (2 GB)
+	@$(BIN)/python -m pytest tests/clients $(ARGS)
+
 check: $(VENV)/.test ## lint, types, house rules
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy auditor agents graph
@@ -59,6 +72,9 @@ lock: ## compile the lock files (needs uv)
 	  --no-emit-find-links --no-header -o requirements.lock
 	@uv pip compile -q pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements-test.lock
+	@cd tests/clients && for set in core a b; do uv pip compile -q requirements-$$set.in --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  -o requirements-$$set.txt; done
 
 clean: ## remove what the demo and the tests left behind (not .venv)
 	@rm -rf .demo .pytest_cache .mypy_cache .ruff_cache

@@ -159,12 +159,23 @@ class _Cutter:
         for index, part in enumerate(message.parts):
             if isinstance(part, ToolResult):
                 self._result(placed.id, index, part, at)
-            elif part_text(part):
+            elif part_text(part) and not self._observation(placed.id, index, part_text(part), at):
                 span = whole(placed.id, index, part_text(part))
                 self._last[placed.id] = self.layout.add_step(
                     "prompt", parent=None, call=None, message=placed.id, span=span,
                     label=f"{message.role}: {part_text(part)}", at=at, rule=f"role_{message.role}",
                 )  # fmt: skip
+
+    def _observation(self, message: str, index: int, text: str, at: str | None) -> bool:
+        """A tool result that a client (smolagents) sends as a user's `Observation:`; inferred, where one call waits."""
+        if len(self._loose) != 1 or not text.lstrip().startswith("Observation:"):
+            return False
+        asked = self._loose.pop()
+        self._last[message] = self.layout.add_step(
+            "tool_result", parent=asked.id, call=None, message=message, span=whole(message, index, text),
+            label=f"{asked.label.partition('(')[0]}: {text}", at=at, grade="inferred", rule="observation_text",
+        )  # fmt: skip
+        return True
 
     def _unrecorded_assistant(self, placed: PlacedMessage, at: str | None, *, chained: bool) -> None:
         """An assistant message no recorded call of this run gave: a changed echo, or an example in the prompt.

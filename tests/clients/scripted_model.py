@@ -108,6 +108,8 @@ def _next_turn(asked: Json, number: int) -> Turn:
     item = next(iter(reversed(_ITEM.findall(text))), None)
     prices = _EURO.findall(told)
     tools = {_name(one) for one in asked.get("tools") or []}
+    if (marked := _marked_turn(asked, number, item)) is not None:
+        return marked
     if not prices:
         return Turn(number=number, thinking=f"The price of {item} must be looked up.", item=item,
                     call=(TOOL, {"item": item}))  # fmt: skip
@@ -131,14 +133,32 @@ def _name(tool: Json) -> str:
 
 
 def _results(asked: Json) -> str:
-    """Texts of all tool results in a request, whatever its dialect."""
+    """All that tools gave, whatever the dialect: result messages, and what users said after the model had spoken."""
     found: list[str] = []
+    spoken = False
     for one in [*(asked.get("messages") or []), *(asked["input"] if isinstance(asked.get("input"), list) else [])]:
-        if one.get("role") == "tool" or one.get("type") == "function_call_output":
+        spoken = spoken or one.get("role") == "assistant"
+        if one.get("type") == "function_call_output" or (spoken and one.get("role") in ("tool", "user")):
             found.append(json.dumps(one))
-        elif isinstance(one.get("content"), list):
-            found += [json.dumps(part) for part in one["content"] if part.get("type") == "tool_result"]
     return "\n".join(found)
+
+
+def _marked_turn(asked: Json, number: int, item: str | None) -> Turn | None:
+    """DSPy's ReAct: fields of a text between marks, the trajectory so far in the question."""
+    said = json.dumps(asked["messages"][0]) if asked.get("messages") else ""
+    prices = _EURO.findall(json.dumps(asked.get("messages")))
+    if "[[ ## next_tool_name ## ]]" in said:
+        fields = {"next_thought": f"The price of {item} must be looked up.", "next_tool_name": TOOL,
+                  "next_tool_args": json.dumps({"item": item})}  # fmt: skip
+        if prices:
+            fields = {"next_thought": f"The tool says {prices[-1]}.", "next_tool_name": "finish",
+                      "next_tool_args": "{}"}  # fmt: skip
+    elif "[[ ## answer ## ]]" in said and prices:
+        fields = {"reasoning": f"The tool says {prices[-1]}.", "answer": f"It costs {prices[-1]} euro."}
+    else:
+        return None
+    text = "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in fields.items())
+    return Turn(number=number, thinking="Fields are wanted.", item=item, text=f"{text}\n\n[[ ## completed ## ]]")
 
 
 def _halves(text: str) -> tuple[str, str]:

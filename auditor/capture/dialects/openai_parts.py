@@ -53,7 +53,7 @@ def message(raw: Any, tool_names: dict[str, str], *, default_role: str = "other"
         parts.extend(_results(raw, tool_names))
     else:
         content = _content(raw.get("content"))
-        parts.extend(_thinking_first(content) if role == "assistant" else content)
+        parts.extend(thinking_first(content) if role == "assistant" else content)
     for call in _calls(raw):
         parts.append(call)
         if isinstance(call, ToolCall) and call.call_id:
@@ -79,7 +79,7 @@ def with_extra(parts: tuple[Part, ...], more: Mapping[str, object]) -> tuple[Par
     return (*parts, *(Other(kind=key, data=value) for key, value in more.items()))
 
 
-def _thinking_first(content: list[Part]) -> list[Part]:
+def thinking_first(content: list[Part]) -> list[Part]:
     """Thinking written in tags at the start of the content, taken apart; no closing tag: it was cut off there."""
     first = content[0] if content else None
     found = _THINK.match(first.text) if isinstance(first, Text) else None
@@ -87,7 +87,8 @@ def _thinking_first(content: list[Part]) -> list[Part]:
         return content
     inner, rest = found["inner"], first.text[found.end() :]
     if inner:
-        thought = Reasoning(text=inner, extra={"inline": [found["open"], found["close"]]})
+        held = {} if rest else first.extra or {}
+        thought = Reasoning(text=inner, extra={**held, "inline": [found["open"], found["close"]]})
         return [thought, *([replace(first, text=rest)] if rest else []), *content[1:]]
     if not rest:
         return content

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from auditor.capture.dialects.bodies import compact, string, without_nulls
-from auditor.capture.dialects.openai_parts import ROLES
+from auditor.capture.dialects.openai_parts import ROLES, thinking_first
 from auditor.records.messages import Message, Other, Part, Reasoning, Role, Text, ToolCall, ToolResult
 
 KNOWN_FIELDS = {
@@ -18,7 +18,7 @@ KNOWN_FIELDS = {
     "server_label", "approval", "approval_request_id", "error", "container_id", "environment", "execution", "result",
     "pending_safety_checks", "acknowledged_safety_checks", "max_output_length", "fingerprint", "kind", "instructions",
     "encrypted_content", "empty_items", "output_format", "quality", "size", "background", "revised_prompt",
-    "svg_usage", "item", "outputs", "name", "detail", "prompt_cache_breakpoint",
+    "svg_usage", "item", "outputs", "name", "detail", "prompt_cache_breakpoint", "inline",
 }  # fmt: skip
 """Fields we have words for beside the texts; others in `extra` are counted as unknown."""
 KNOWN_KINDS = {
@@ -153,7 +153,8 @@ def _assistant(item: Any, tool_names: dict[str, str]) -> list[Part]:
         # A message of another role inside an answer (a compaction keeps those of the user) is no text of the model.
         if item.get("role") not in (None, "assistant"):
             return [Other(kind="kept_context", data=without_nulls(dict(item)))]
-        return [part for part in _content(item["content"], _extra(item, "role", "content")) if not _is_empty(part)]
+        said = thinking_first(_content(item["content"], _extra(item, "role", "content")))
+        return [part for part in said if not _is_empty(part)]
     return [_other(item)]
 
 

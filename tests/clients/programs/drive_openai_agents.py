@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from jobs import KEY, MODEL, SYSTEM, Job, run
+from openai import AsyncOpenAI
+
 from agents import (
     Agent,
     OpenAIChatCompletionsModel,
@@ -10,8 +13,6 @@ from agents import (
     function_tool,
     set_trace_processors,
 )
-from jobs import KEY, MODEL, SYSTEM, Job, run
-from openai import AsyncOpenAI
 
 set_trace_processors([])
 

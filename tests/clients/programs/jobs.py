@@ -1,8 +1,8 @@
-"""What every client program shares: it is told what to do on its command line and says what came of it, line by line.
+"""What every client program shares: it is told what to do and says what came of it, line by line.
 
-Each job is a JSON object: `mode` (which of the program's ways), `base` (address without `/v1`), `item` and `price` (what
-the question is about and what the tool says). One line of JSON per job goes to standard output: `mode`, and `answer` or
-`error`. Runs in an environment that holds the client and nothing of this project.
+Each job is a JSON object: `mode` (which of the program's ways), `base` (address without `/v1`), `item` and `price`
+(what the question is about and what the tool says), `otlp` (where spans go). One line of JSON per job goes to standard
+output: `mode`, and `answer` or `error`. Runs in an environment that holds the client and nothing of this project.
 """
 
 import asyncio
