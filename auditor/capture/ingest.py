@@ -95,7 +95,7 @@ class Ingester:
 
     def behind(self) -> int:
         """Bytes in the spool that were not read yet."""
-        return sum(reader.behind() for reader in self._readers.values())
+        return sum(reader.behind() for reader in list(self._readers.values()))  # asked from another thread
 
     def counts(self) -> dict[str, int]:
         return {"exchanges": self.recorded.total(), "exchanges_recovered": self.recovered, "gaps": self.gaps,

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,8 @@ class OwnerReader:
         for path in self.folder.glob("*.spool"):
             number = int(path.stem)
             if number >= self._segment:
-                total += path.stat().st_size - (self._offset if number == self._segment else 0)
+                with suppress(FileNotFoundError):  # asked from another thread while it was removed
+                    total += path.stat().st_size - (self._offset if number == self._segment else 0)
         return total
 
     def ended(self, streams: list[Stream]) -> list[int]:

@@ -218,7 +218,7 @@ def test_a_killed_server_leaves_crashed_records(
     assert {one.joins.run for one in found} == {"r1"}
     assert {one.record.project for one in server.records(2)} == {"team"}
     assert streamed.request_headers["authorization"].startswith("hmac")
-    assert server.ingester.counts()["exchanges_recovered"] == 2
+    until(lambda: server.ingester.counts()["exchanges_recovered"] == 2)
     until(lambda: len(list((server.data / "spool").iterdir())) == 1)
     assert verify(ledger).intact
 

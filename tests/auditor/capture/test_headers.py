@@ -59,7 +59,12 @@ def test_the_key_is_made_once_and_readable_by_its_owner_only(tmp_path: Path) -> 
 
 
 def test_a_damaged_key_is_bad_setup(tmp_path: Path) -> None:
-    (tmp_path / "fingerprint.key").write_bytes(b"short")
+    key = tmp_path / "fingerprint.key"
+    key.write_bytes(b"short")
+    key.chmod(0o644)
+    with pytest.raises(BadSetup, match="can be read by others"):
+        open_vault(tmp_path)
+    key.chmod(0o600)
     with pytest.raises(BadSetup, match="remove the file"):
         open_vault(tmp_path)
 
