@@ -35,6 +35,7 @@ from auditor.projection.names import run_key
 from auditor.settings import Settings
 from auditor.views.api import build_api
 from auditor.views.api.gate import ApiGate
+from auditor.views.api.paths import RawPath
 from auditor.views.assets import mount_dashboard
 from auditor.views.commands import Watermark
 from auditor.views.library import Library
@@ -163,6 +164,7 @@ def build_app(settings: Settings, server: Server | None = None) -> ASGIApp:
     pages.mount("/api", ApiGate(server.gate, lambda project: _api(server, project)))
     _health_routes(pages, server)
     mount_dashboard(pages)
+    pages.add_middleware(RawPath)  # a mount matches no line break, and ids may hold one
     return _by_path(server, pages)
 
 

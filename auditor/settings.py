@@ -82,9 +82,11 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
 
 def _toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as fault:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise BadSetup(str(file), str(fault), "correct the TOML") from fault
+    except OSError as fault:
+        raise BadSetup(str(file), fault.strerror or "cannot be read", "name a file that can be read") from fault
 
 
 def _apply(settings: Settings, given: Mapping[str, Any], names: set[str], place: str) -> Settings:
@@ -95,25 +97,39 @@ def _apply(settings: Settings, given: Mapping[str, Any], names: set[str], place:
 
 
 def _cast(name: str, value: Any, place: str) -> Any:
+    where = f"{place}: {name}"
     if name in {"port", "workers", "otlp_grpc"}:
         try:
             return int(value)
-        except ValueError as fault:
-            raise BadSetup(f"{place}: {name}", f"{value!r} is not a whole number", "give a number") from fault
+        except (ValueError, TypeError, OverflowError) as fault:
+            raise BadSetup(where, f"{value!r:.80} is not a whole number", "give a number") from fault
     if name in {"data", "models", "prices"}:
-        return Path(value).expanduser() if str(value) else None
+        if not isinstance(value, (str, Path)) or "\0" in str(value):
+            raise BadSetup(where, f"{value!r:.80} is no path", "give a path")
+        try:
+            return Path(value).expanduser() if str(value) or name == "data" else None
+        except RuntimeError as fault:
+            raise BadSetup(where, f"{value!r:.80} names no home folder", "give a path without ~") from fault
     if name == "upstreams" and isinstance(value, str):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         return {key.strip(): address.strip() for key, _, address in pairs}
     if name == "private_upstreams":
-        return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+            raise BadSetup(where, f"{value!r:.80} is no list of hosts", 'write ["host"]')
+        return tuple(part.strip() for part in parts if part.strip())
+    if name == "upstreams":
+        if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
+            raise BadSetup(where, f"{value!r:.80} is no table of addresses", 'write [upstreams] and openai = "https://host"')
+        return value
+    if not isinstance(value, str):
+        raise BadSetup(where, f"{value!r:.80} is no text", "give a text")
     return value
 
 
 def _check(settings: Settings) -> None:
     for name, address in settings.upstreams.items():
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_address(address):
             raise BadSetup(f"upstreams.{name}", f"{address!r} is not an http(s) address", "write name=https://host")
     if not settings.upstreams:
         raise BadSetup("upstreams", "is empty", "write AUDITOR_UPSTREAMS=openai=https://host")
@@ -124,3 +140,11 @@ def _check(settings: Settings) -> None:
             raise BadSetup(name, f"{port} is not a port", "use 1 to 65535")
     if settings.workers < 0:
         raise BadSetup("workers", "is negative", "use 0 or more")
+
+
+def _is_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False

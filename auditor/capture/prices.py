@@ -14,11 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from auditor.capture.exact import whole_text
 from auditor.capture.usage import count, tokens
 from auditor.errors import BadInput
 from auditor.records.messages import Cost
 
 _MILLION = Decimal(1_000_000)
+MOST_DOLLARS = 1_000_000
+MOST_PLACES = 18
+"""Bounds of a price: exponents without end would make texts without end."""
 _TIERS = (None, "standard", "default", "auto")
 _REGIONS = (None, "global", "not_available")
 _RATES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
@@ -68,6 +72,8 @@ def read_prices(path: Path | None = None) -> Prices:
         text = path.read_text(encoding="utf-8")
     except OSError as fault:
         raise BadInput("prices", f"{path}: {fault.strerror}", "name a price table that can be read") from fault
+    except UnicodeDecodeError as fault:
+        raise BadInput("prices", f"{path} is not UTF-8 at byte {fault.start}", "write it in UTF-8") from fault
     return _table(text, str(path))
 
 
@@ -150,8 +156,8 @@ def _plain(value: Decimal) -> str:
 
 def _table(text: str, where: str) -> Prices:
     try:
-        raw = json.loads(text, parse_float=str, parse_int=str)
-    except ValueError as fault:
+        raw = json.loads(whole_text(text), parse_float=str, parse_int=str)
+    except (ValueError, RecursionError) as fault:
         raise BadInput("prices", f"{where} is no JSON: {fault}", "write a price table") from fault
     if not isinstance(raw, dict) or not isinstance(raw.get("models"), list):
         raise BadInput("prices", f"{where} has no list `models`", "see auditor/capture/prices.json for the form")
@@ -161,19 +167,20 @@ def _table(text: str, where: str) -> Prices:
     if not isinstance(version, str) or not version:
         raise BadInput("prices.version", f"{where} has no version", "name it, so that costs say where they come from")
     entries = tuple(_entry(row, f"prices.models.{at}") for at, row in enumerate(raw["models"]))
-    return Prices(version=version, source=source if isinstance(source, str) else "", entries=entries)
+    source = whole_text(source) if isinstance(source, str) else ""
+    return Prices(version=whole_text(version), source=source, entries=entries)
 
 
 def _entry(row: Any, field_: str) -> Price:
     if not isinstance(row, dict) or not isinstance(row.get("match"), str):
         raise BadInput(field_, "has no `match`", "name the models it is for, as a glob")
     above, long, requests = row.get("above"), row.get("long"), row.get("requests", {})
-    if above is not None and not (isinstance(above, str) and above.isdigit()):
+    if above is not None and not (isinstance(above, str) and above.isdecimal() and len(above) <= 18):
         raise BadInput(f"{field_}.above", "is no number of tokens", "write a whole number")
     if not isinstance(requests, dict):
         raise BadInput(f"{field_}.requests", "is no object", "write a price for one request under each tool's name")
     return Price(
-        match=row["match"],
+        match=whole_text(row["match"]),
         rates=_rates(row, field_),
         above=int(above) if above is not None else None,
         long=_rates(long, f"{field_}.long") if long is not None else None,
@@ -192,11 +199,12 @@ def _rates(row: Any, field_: str) -> Rates:
 
 
 def _decimal(value: Any, field_: str) -> Decimal:
-    """A price of at least zero; text or a JSON number, read as it is written."""
+    """A price from zero to MOST_DOLLARS; text or a JSON number, read as it is written."""
     try:
         number = Decimal(value) if isinstance(value, str) else None
     except InvalidOperation:
         number = None
-    if number is None or not number.is_finite() or number < 0:
+    places = number.as_tuple().exponent if number is not None else 0
+    if number is None or not number.is_finite() or not 0 <= number <= MOST_DOLLARS or int(places) < -MOST_PLACES:
         raise BadInput(field_, f"{value!r} is no price", 'write US dollars per million tokens, for example "2.50"')
     return number

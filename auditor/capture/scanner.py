@@ -19,12 +19,12 @@ def read_object(body: bytes, array: bytes | None) -> tuple[Any, Spans | None]:
     The ranges exclude white space around elements. They are None when the value is no object, has no such array, or
     has the key twice. NotJson as exact.parse_json.
     """
-    if array is None or not body.lstrip(b" \t\r\n").startswith(b"{"):
+    if array is None or not body.lstrip(b" \t\r\n").startswith(b"{") or b"\0" in body[:4]:
         return parse_json(body), None
     try:
         text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        raise NotJson(f"not UTF-8 at byte {fault.start}") from fault
+    except UnicodeDecodeError:
+        return parse_json(body), None  # it takes surrogates written as UTF-8, which are no text that can be cut
     if len(text) != len(body) and body.startswith(b"\xef\xbb\xbf"):
         return parse_json(body), None
     try:

@@ -27,10 +27,12 @@ def moment(event: SseEvent) -> Literal["content", "tool"] | None:
     if '"delta"' not in event.data:
         return None
     try:
-        rows = parse_json(event.data).get("choices") or []
-        deltas = [row.get("delta") or {} for row in rows]
-    except (NotJson, AttributeError, TypeError):
+        body = parse_json(event.data)
+    except NotJson:
         return None
+    rows = body.get("choices") if isinstance(body, dict) else None
+    found = [row.get("delta") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    deltas = [delta for delta in found if isinstance(delta, dict)]
     if any(delta.get("tool_calls") or delta.get("function_call") for delta in deltas):
         return "tool"
     return "content" if any(delta.get(field) for delta in deltas for field in _CONTENT) else None

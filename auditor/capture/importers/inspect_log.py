@@ -6,6 +6,7 @@ used as a path. Texts that a log keeps apart (`attachment://…`) are put back w
 
 import json
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,11 @@ WHAT = "an Inspect log (.json or .eval)"
 MOST_SAMPLE = 2**27
 """Bytes of one sample."""
 MOST_MEMBERS = 100_000
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, KeyError,
+           struct.error, OverflowError, IndexError)  # fmt: skip
+"""What the standard library's reader raises for a zip that is none."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those Inspect writes and this version of the standard library reads without a dictionary of any size."""
 _SAMPLE = re.compile(r"samples/[^/\\]+_epoch_\d+\.json")
 _ATTACHMENT = "attachment://"
 _FACTS = ("target", "scores", "metadata", "error", "limit", "model_usage", "total_time", "choices")
@@ -36,7 +42,7 @@ def read(source: Source, progress: Progress = silent) -> Iterator[Imported]:
             try:
                 with zipfile.ZipFile(file) as archive:
                     yield from _zip(archive, total, progress)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as fault:
+            except _BROKEN as fault:
                 fix = "convert it with: inspect log convert --to json"
                 raise BadInput("file", f"cannot be unzipped: {fault}", fix) from fault
             return
@@ -70,6 +76,9 @@ def _zip(archive: zipfile.ZipFile, total: int, progress: Progress) -> Iterator[I
 
 def _member(archive: zipfile.ZipFile, one: zipfile.ZipInfo) -> dict[str, Any]:
     """A member's JSON object; what its directory says of its size is not believed."""
+    if one.compress_type not in _METHODS:
+        fix = "convert it with: inspect log convert --to json"
+        raise BadInput(one.filename, f"is compressed in a way that is not read here ({one.compress_type})", fix)
     with archive.open(one) as file:
         data = file.read(MOST_SAMPLE + 1)
     if len(data) > MOST_SAMPLE:

@@ -1,0 +1,131 @@
+"""What fuzzing found once, one test per finding."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from auditor.capture.dialects import openai_chat
+from auditor.capture.exact import parse_json
+from auditor.capture.importers.catalogue import importer
+from auditor.capture.prices import cost, read_prices
+from auditor.capture.scanner import read_object
+from auditor.capture.stream import SseEvent
+from auditor.errors import BadInput, BadSetup
+from auditor.settings import read_settings
+from auditor.views.api import problems
+from auditor.views.api.paths import Id, RawPath
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[{"content":"\xed\xa0\xbd"}]}',
+        '{"messages":[]}'.encode("utf-16-le"),
+        '{"messages":[1]}'.encode("utf-16"),
+    ],
+)
+def test_the_scanner_takes_what_the_plain_reader_takes(body: bytes) -> None:
+    assert json.dumps(read_object(body, b"messages")[0]) == json.dumps(parse_json(body))
+
+
+@pytest.mark.parametrize("choices", [[{"delta": "x"}], [{"delta": 7}], ["x"], "x", {"delta": {"content": "x"}}, [None]])
+def test_a_chunk_whose_delta_is_no_object_brings_nothing(choices: Any) -> None:
+    event = SseEvent(event="message", data=json.dumps({"choices": choices, "delta": 1}))
+    assert openai_chat.moment(event) is None
+
+
+def _table(**entry: Any) -> bytes:
+    row = {"match": "m*", "input": "1", "output": "1", **entry}
+    return json.dumps({"version": "1", "currency": "USD", "models": [row]}).encode()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        _table().replace(b"m*", b"m\xf6"),
+        _table(input="1e999999"),
+        _table(input="1e-999999999"),
+        _table(input="NaN"),
+        _table(above="9" * 5000),
+        _table(above="\u00b2"),
+        b"[" * 100_000,
+    ],
+)
+def test_a_price_table_that_cannot_be_used_is_refused(table: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "prices.json"
+    place.write_bytes(table)
+    with pytest.raises(BadInput, match="prices"):
+        read_prices(place)
+
+
+def test_torn_characters_in_a_price_table_do_not_reach_a_record(tmp_path: Path) -> None:
+    place = tmp_path / "prices.json"
+    place.write_bytes(_table(match="\ud800*"))
+    found = cost(read_prices(place), "openai_chat", "\ufffdx", {"prompt_tokens": 1, "completion_tokens": 1})
+    assert found is not None
+    assert found.model.encode() == "\ufffd*".encode()
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        b'data = "x\xd6"',
+        b"port = [1]",
+        b"port = inf",
+        b"data = 5",
+        b'data = "a\\u0000b"',
+        b"upstreams = [1]",
+        b"upstreams = {a = 1}",
+        b'upstreams = {a = "http://["}',
+        b'upstreams = {a = "http://x:99999"}',
+        b"host = 5",
+        b"private_upstreams = 5",
+        b"private_upstreams = [1]",
+    ],
+)
+def test_wrong_settings_are_said_in_words(toml: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "auditor.toml"
+    place.write_bytes(toml)
+    with pytest.raises(BadSetup):
+        read_settings({"AUDITOR_CONFIG": str(place)})
+
+
+def _zip(method: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("header.json", "{}")
+        archive.writestr("samples/1_epoch_1.json", "{}")
+    return file.getvalue()
+
+
+def test_a_zip_whose_directory_lies_is_refused() -> None:
+    whole = _zip(zipfile.ZIP_STORED)
+    broken = whole[:40] + whole[90:]  # members then begin before the file does
+    with pytest.raises(BadInput):
+        list(importer("inspect").read(broken))
+
+
+def test_a_zip_method_that_may_ask_for_any_memory_is_refused() -> None:
+    with pytest.raises(BadInput, match="compressed in a way"):
+        list(importer("inspect").read(_zip(zipfile.ZIP_LZMA)))
+
+
+def test_an_id_with_a_line_break_finds_its_route() -> None:
+    app, inner = FastAPI(), FastAPI()
+    problems.install(inner)
+    inner.add_middleware(RawPath)
+
+    @inner.get("/v1/runs/{run}/steps")
+    def steps(run: Id) -> dict[str, str]:
+        return {"run": run}
+
+    app.mount("/api", inner)
+    app.add_middleware(RawPath)
+    with TestClient(app) as client:
+        assert client.get("/api/v1/runs/a%0Ab/steps").json() == {"run": "a\nb"}
