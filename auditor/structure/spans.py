@@ -3,15 +3,17 @@
 One model call is often told of several times: by a framework's span and the client's span inside it, and by the proxy's
 exchange. Two spans are one call when they lie in one trace, one under the other or at the same time, and give the same
 response id, or the same output where one gives no id. A span and an exchange are one call when the response id is the
-same, when the exchange's traceparent lies under the span, or when they made the same tool call. The exchange's bytes
-win; of spans the one that says most.
+same, when the exchange's traceparent lies under the span, when they made the same tool call, or when the span gives no
+response id and, of what is left in the run, as many spans as exchanges say the same. The exchange's bytes win; of spans
+the one that says most.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.records.exchange import Joins, Times
 from auditor.records.messages import Call, Message, ToolCall, part_text
+from auditor.records.telemetry import Observation
 from auditor.structure.inputs import RecordedCall, RecordedSpan
 from auditor.structure.layout import arguments_form
 
@@ -163,7 +165,7 @@ def _matches(
             call = _call(one)
             if call is not None and call.response_id:
                 by_response.setdefault(call.response_id, index)
-            for own in _tool_ids(call):
+            for own in given_tools(call):
                 by_tool[own] = index if by_tool.get(own, index) == index else None
     found: dict[int, list[str]] = {}
     for recorded in calls:
@@ -174,11 +176,35 @@ def _matches(
             if index is not None and not _may_be(groups[index], recorded.call):
                 index = None
         if index is None:
-            owners = (by_tool.get(own) for own in _tool_ids(recorded.call))
+            owners = (by_tool.get(own) for own in given_tools(recorded.call))
             index = next((owner for owner in owners if owner is not None), None)
         if index is not None:
             found.setdefault(index, []).append(recorded.id)
+    found.update(_alike(groups, calls, found))
     return found.items()
+
+
+def _alike(
+    groups: Sequence[Sequence[RecordedSpan]], calls: Sequence[RecordedCall], found: Mapping[int, Sequence[str]]
+) -> Iterable[tuple[int, list[str]]]:
+    """Groups and exchanges that nothing else matched and that gave the same words, pairwise in order of time.
+
+    Only where there are as many of one as of the other: one more on either side, and it is unknown which.
+    """
+    taken = {one for ids in found.values() for one in ids}
+    spans: dict[str, list[tuple[str, int]]] = {}
+    for index, group in enumerate(groups):
+        said = {_output(call) for one in group if (call := _call(one)) is not None and not call.response_id} - {""}
+        if index not in found and len(said) == 1 and not any(one.response_id for one in map(_call, group) if one):
+            spans.setdefault(said.pop(), []).append((min(one.span.started or "" for one in group), index))
+    exchanges: dict[str, list[tuple[str, str]]] = {}
+    for recorded in calls:
+        if recorded.id not in taken and (words := _output(recorded.call)):
+            exchanges.setdefault(words, []).append((recorded.times.started, recorded.id))
+    for words, own in spans.items():
+        others = exchanges.get(words, [])
+        if len(own) == len(others):
+            yield from ((index, [one]) for (_, index), (_, one) in zip(sorted(own), sorted(others), strict=True))
 
 
 def _may_be(group: Sequence[RecordedSpan], call: Call) -> bool:
@@ -187,10 +213,21 @@ def _may_be(group: Sequence[RecordedSpan], call: Call) -> bool:
     return not ids or not call.response_id or call.response_id in ids
 
 
-def _tool_ids(call: Call | None) -> list[str]:
-    outputs = () if call is None else call.outputs
+def given_tools(call: Call | None) -> list[str]:
+    """Ids of the tool calls a model call gave; only those long enough to be no other's."""
+    return _tool_ids(() if call is None else call.outputs)
+
+
+def named_tools(seen: Observation) -> list[str]:
+    """Ids of all tool calls a span tells of: what its model call read and gave, the tool it is of."""
+    own = [seen.tool.call_id] if seen.tool is not None and seen.tool.call_id else []
+    said = () if seen.call is None else (*seen.call.messages, *seen.call.outputs)
+    return [*(one for one in own if len(one) >= _LONG_ID), *_tool_ids(said)]
+
+
+def _tool_ids(messages: Sequence[Message]) -> list[str]:
     return [
-        part.call_id for message in outputs for part in message.parts
+        part.call_id for message in messages for part in message.parts
         if isinstance(part, ToolCall) and part.call_id and len(part.call_id) >= _LONG_ID
     ]  # fmt: skip
 

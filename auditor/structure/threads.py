@@ -25,8 +25,8 @@ Calls that only spans tell of, and spans, belong to the run of their trace:
 
 ====================  ========  ==========================================================================
 span                  recorded  the span, or one it lies under, or its whole trace, carries `auditor.run`
-trace                 recorded  the calls the proxy saw of the trace (by traceparent or response id) are all
-                                in one run
+trace                 recorded  the calls the proxy saw of the trace (by traceparent, response id, or a tool call's
+                                id that a call gave and a span names) are all in one run
 session               recorded  the spans of the trace name one conversation or session, which is the run
 trace                 recorded  none of these: the trace is the run, named by its id
 ====================  ========  ==========================================================================
@@ -65,7 +65,7 @@ from auditor.structure.inputs import (
 )
 from auditor.structure.layout import arguments_form
 from auditor.structure.retries import Retries
-from auditor.structure.spans import gather, trace_of
+from auditor.structure.spans import gather, given_tools, named_tools, trace_of
 
 _SHORT_ID = 12
 """Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
@@ -131,6 +131,10 @@ class ThreadIndex:
         self._traces: dict[tuple[str, str], _Trace] = {}
         self._span_responses: dict[tuple[str, str], set[str]] = {}
         """Response id a span tells of → trace ids."""
+        self._given: dict[tuple[str, str], set[str]] = {}
+        """Id of a tool call a proxied call gave → runs."""
+        self._span_tools: dict[tuple[str, str], set[str]] = {}
+        """Id of a tool call a span tells of → trace ids."""
         self._moved: set[tuple[str, str]] = set()
 
     def run_of(self, call: RecordedCall) -> Joined:
@@ -210,11 +214,17 @@ class ThreadIndex:
             self._span_responses.setdefault((project, response), set()).add(trace_id)
             if (run := self._responses.get((project, response))) is not None:
                 trace.runs.add(run)
+        for own in named_tools(seen):
+            self._span_tools.setdefault((project, own), set()).add(trace_id)
+            trace.runs |= self._given.get((project, own), set())
 
     def _learn_traced(self, call: RecordedCall, run: str) -> None:
-        """A proxied call tells its trace's run: the trace it names, and traces whose spans name its answer."""
+        """A proxied call tells its trace's run: the trace it names, and traces whose spans name what it gave."""
         place_ = trace_of(call.joins.traceparent)
-        traces = self._span_responses.get((call.project, call.call.response_id or ""), set())
+        traces = set(self._span_responses.get((call.project, call.call.response_id or ""), ()))
+        for own in given_tools(call.call):
+            self._given.setdefault((call.project, own), set()).add(run)
+            traces |= self._span_tools.get((call.project, own), set())
         for trace_id in {*traces, *([place_[0]] if place_ is not None else [])}:
             self._traces.setdefault((call.project, trace_id), _Trace()).runs.add(run)
             self._moved.add((call.project, trace_id))

@@ -53,9 +53,9 @@ class Bench:
     """One server in front of one upstream, used by all clients of a test module."""
 
     port: int
+    data: Path
     model: Any
     upstream: Any
-    seen: int = 0
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(48213, 7919))
 
     def api(self, path: str) -> Any:
@@ -66,22 +66,20 @@ class Bench:
         found: list[Any] = self.api(f"/api/v1/runs?q={urllib.parse.quote(item)}")["items"]
         return found
 
-    def settled(self, item: str, calls: int, spans: int = 0) -> list[Any]:
+    def settled(self, item: str, calls: int) -> list[Any]:
         """Runs about an item once `calls` calls are recorded and everything read is in the graph."""
         deadline = time.monotonic() + 30
         runs: list[Any] = []
         while time.monotonic() < deadline:
-            health = self.api("/healthz")
+            health = self.api("/healthz")  # first: what it calls read is in the runs
             runs = self.runs(item)
             recorded = health["recorded"]
-            caught_up = health["graph"]["behind"] == 0 and recorded.get("exchanges", 0) >= len(self.upstream.received)
-            if caught_up and sum(run["calls"] for run in runs) >= calls and self._quiet(spans):
+            position = health["ledger"]["position"]
+            read = health["structure"]["position"] == position == health["graph"]["position"]
+            if read and recorded["exchanges"] >= len(self.upstream.received) and _calls(runs) >= calls:
                 return runs
             time.sleep(0.1)
         return runs
-
-    def _quiet(self, spans: int) -> bool:
-        return spans == 0 or self.api("/healthz")["recorded"].get("spans", 0) >= spans
 
     def structure(self, run: str) -> Any:
         """Body of a run's latest structure record."""
@@ -100,6 +98,10 @@ class Bench:
         for part in (part for one in messages for part in parts[one]):
             found.setdefault(part["type"], []).append(part.get("text", part.get("arguments")))
         return found
+
+
+def _calls(runs: Sequence[Any]) -> int:
+    return sum(run["calls"] for run in runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     log = folder / "server.log"
     with running("server", command, log, environment, folder) as child:
         wait_for(f"http://127.0.0.1:{port}/readyz", child, log, "the server", 60, lambda: None)
-        yield Bench(port=port, model=model, upstream=upstream)
+        yield Bench(port=port, data=folder / "data", model=model, upstream=upstream)
         assert child.poll() is None, tail(log)
     upstream.close()
 

@@ -17,6 +17,7 @@ ZOO = {
     ("b", "drive_instructor"): ("chat",),
     ("b", "drive_strands"): ("chat_stream",),
     ("b", "drive_dspy"): ("chat",),
+    ("b", "drive_crewai"): ("chat",),
 }
 
 UNLIKE: Mapping[str, Mapping[str, Any]] = {

@@ -24,6 +24,8 @@ _MESSAGE = {f"gen_ai.{role}.message": role for role in ("system", "user", "assis
 
 def recognises(span: TelemetrySpan) -> bool:
     attributes = span.attributes
+    if "traceloop.entity.output" in attributes and "gen_ai.operation.name" not in attributes:
+        return False  # a tool of theirs: its name is gen_ai's, all it was given and gave is theirs
     return any(
         name in attributes
         for name in ("gen_ai.operation.name", "gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.tool.name",
