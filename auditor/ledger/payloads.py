@@ -11,6 +11,7 @@ from auditor.errors import LedgerBroken, NotFound, Unavailable
 from auditor.ledger.blobs import Skeleton, cut, pack, unpack
 from auditor.ledger.chain import ZERO, context_link, payload_address
 from auditor.ledger.schema import Readers
+from auditor.ledger.seen import MOST, Seen
 from auditor.ledger.writer import Write, Writer
 from auditor.records.exchange import Payload
 
@@ -30,6 +31,9 @@ class SqlitePayloads:
         self._writer = writer
         self._known = readers.snapshot()
         """For deduplication, which may be a little behind: at worst a payload is stored twice."""
+        self._seen: Seen | None = None
+        self._many = False
+        self._looking = threading.Lock()
         self._addresses = _Recent()
         self._links = _Recent()
         self._waiting: dict[str, bytes] = {}
@@ -99,8 +103,25 @@ class SqlitePayloads:
         self._waiting.pop(address, None)
 
     def _stored_address(self, plain: bytes) -> str | None:
+        """Where these bytes are stored, or None. What another process stored since we began to put may be missed."""
+        with self._looking:
+            if self._seen is None and not self._many:
+                self._read_seen()
+            if self._seen is not None and plain not in self._seen:
+                self._seen.add(plain)
+                return None
         row = self._known.one("SELECT address FROM dedup WHERE plain=?", (plain,))
         return str(row[0]) if row else None
+
+    def _read_seen(self) -> None:
+        seen = Seen()
+        with self._readers.use() as connection:
+            for count, (plain,) in enumerate(connection.execute("SELECT plain FROM dedup")):
+                if count == MOST:
+                    self._many = True  # a filter this full would not spare many look-ups
+                    return
+                seen.add(plain)
+        self._seen = seen
 
     def _payload(self, address: str) -> bytes:
         waiting = self._waiting.get(address)

@@ -121,8 +121,8 @@ class SqliteLedger:
         wanted = list(kinds)
         marks = ",".join("?" * len(wanted))
         query = (
-            f"SELECT kind, project, run, count(*) FROM records WHERE position > ? AND position <= ? AND kind IN ({marks})"
-            " GROUP BY kind, project, run"
+            "SELECT kind, project, run, count(*) FROM records WHERE position > ? AND position <= ?"
+            f" AND kind IN ({marks}) GROUP BY kind, project, run"
         )
         with self._readers.use() as connection:
             rows = connection.execute(query, [after, upto, *wanted]).fetchall()
