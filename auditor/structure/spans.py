@@ -157,29 +157,27 @@ def _matches(
 ) -> Iterable[tuple[int, list[str]]]:
     """(index of a group of spans, ids of the exchanges that are the same call)."""
     by_span = {one.id: index for index, group in enumerate(groups) for one in group}
-    by_response: dict[str, int] = {}
-    by_tool: dict[str, int | None] = {}
-    index: int | None
+    by_response: dict[str, set[int]] = {}
+    by_tool: dict[str, dict[str, set[int]]] = {}
+    """Tool-call id → trace → groups."""
     for index, group in enumerate(groups):
         for one in group:
             call = _call(one)
             if call is not None and call.response_id:
-                by_response.setdefault(call.response_id, index)
+                by_response.setdefault(call.response_id, set()).add(index)
             for own in given_tools(call):
-                by_tool[own] = index if by_tool.get(own, index) == index else None
+                by_tool.setdefault(own, {}).setdefault(one.span.trace_id, set()).add(index)
     found: dict[int, list[str]] = {}
     for recorded in calls:
-        index = by_response.get(recorded.call.response_id or "")
-        if index is None and (place := trace_of(recorded.joins.traceparent)) is not None:
+        same = set(by_response.get(recorded.call.response_id or "", ()))
+        if (place := trace_of(recorded.joins.traceparent)) is not None and not same:
             above = (by_span.get(one.id) for one in tree.above(*place))
-            index = next((number for number in above if number is not None), None)
-            if index is not None and not _may_be(groups[index], recorded.call):
-                index = None
-        if index is None:
-            owners = (by_tool.get(own) for own in given_tools(recorded.call))
-            index = next((owner for owner in owners if owner is not None), None)
-        if index is not None:
-            found.setdefault(index, []).append(recorded.id)
+            same |= {number for number in above if number is not None and _may_be(groups[number], recorded.call)}
+        for owners in (traces for own in given_tools(recorded.call) for traces in by_tool.get(own, {}).values()):
+            if len(owners) == 1 and _may_be(groups[min(owners)], recorded.call):
+                same |= owners
+        for number in same:
+            found.setdefault(number, []).append(recorded.id)
     found.update(_alike(groups, calls, found))
     return found.items()
 
@@ -187,24 +185,25 @@ def _matches(
 def _alike(
     groups: Sequence[Sequence[RecordedSpan]], calls: Sequence[RecordedCall], found: Mapping[int, Sequence[str]]
 ) -> Iterable[tuple[int, list[str]]]:
-    """Groups and exchanges that nothing else matched and that gave the same words, pairwise in order of time.
+    """Groups that nothing else matched and exchanges that gave the same words, pairwise in order of time.
 
-    Only where there are as many of one as of the other: one more on either side, and it is unknown which.
+    Only where a trace has as many of them as there are exchanges: one more on either side, and it is unknown which.
     """
-    taken = {one for ids in found.values() for one in ids}
-    spans: dict[str, list[tuple[str, int]]] = {}
+    taken = {(groups[index][0].span.trace_id, one) for index, ids in found.items() for one in ids}
+    spans: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for index, group in enumerate(groups):
-        said = {_output(call) for one in group if (call := _call(one)) is not None and not call.response_id} - {""}
-        if index not in found and len(said) == 1 and not any(one.response_id for one in map(_call, group) if one):
-            spans.setdefault(said.pop(), []).append((min(one.span.started or "" for one in group), index))
-    exchanges: dict[str, list[tuple[str, str]]] = {}
+        own = [call for one in group if (call := _call(one)) is not None]
+        said = {_output(call) for call in own} - {""}
+        if index not in found and len(said) == 1 and not any(call.response_id for call in own):
+            key = (group[0].span.trace_id, said.pop())
+            spans.setdefault(key, []).append((min(one.span.started or "" for one in group), index))
+    exchanges: dict[str, list[RecordedCall]] = {}
     for recorded in calls:
-        if recorded.id not in taken and (words := _output(recorded.call)):
-            exchanges.setdefault(words, []).append((recorded.times.started, recorded.id))
-    for words, own in spans.items():
-        others = exchanges.get(words, [])
-        if len(own) == len(others):
-            yield from ((index, [one]) for (_, index), (_, one) in zip(sorted(own), sorted(others), strict=True))
+        exchanges.setdefault(_output(recorded.call), []).append(recorded)
+    for (trace, words), told in spans.items():
+        left = [(one.times.started, one.id) for one in exchanges.get(words, ()) if (trace, one.id) not in taken]
+        if len(told) == len(left):
+            yield from ((index, [one]) for (_, index), (_, one) in zip(sorted(told), sorted(left), strict=True))
 
 
 def _may_be(group: Sequence[RecordedSpan], call: Call) -> bool:

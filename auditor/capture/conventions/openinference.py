@@ -129,6 +129,8 @@ def _tool(span: TelemetrySpan) -> ToolUse:
     given, gave = attributes.get("input.value"), attributes.get("output.value")
     call_id = text(attributes, "tool.id", "tool_call.id")
     value = loaded(gave)
+    if isinstance(value, Mapping) and value.get("type") == "tool" and isinstance(value.get("data"), Mapping):
+        value = value["data"]  # newer LangChain wraps its messages
     if isinstance(value, Mapping) and isinstance(value.get("tool_call_id"), str):  # LangChain's ToolMessage
         call_id, gave = call_id or value["tool_call_id"], value.get("content")
     failed = span.status == "error"

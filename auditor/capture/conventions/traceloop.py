@@ -4,6 +4,7 @@
 Specification: github.com/traceloop/openllmetry, packages/opentelemetry-semantic-conventions-ai
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from auditor.capture.conventions import gen_ai
@@ -99,6 +100,8 @@ def _tool(span: TelemetrySpan) -> ToolUse:
     attributes = span.attributes
     given, gave = loaded(attributes.get("traceloop.entity.input")), loaded(attributes.get("traceloop.entity.output"))
     call_id = text(attributes, "gen_ai.tool.call.id")
+    if isinstance(gave, str):
+        gave = _unquoted(gave)
     if isinstance(given, Mapping):
         given = given.get("inputs") or given.get("input_str") or given.get("kwargs") or given
     if isinstance(gave, Mapping):
@@ -111,3 +114,14 @@ def _tool(span: TelemetrySpan) -> ToolUse:
         name=name, call_id=call_id, arguments=None if given is None else said(given),
         result=None if gave is None else said(gave), is_error=True if span.status == "error" else None,
     )  # fmt: skip
+
+
+def _unquoted(gave: str) -> str:
+    """Their decorators write every result as JSON: a text then stands in quotes."""
+    if not gave.startswith('"'):
+        return gave
+    try:
+        inner = json.loads(gave)
+    except ValueError:
+        return gave
+    return inner if isinstance(inner, str) else gave
