@@ -37,6 +37,7 @@ class KeyGate:
         if not self.ring.any_keys():
             if not is_loopback(client):
                 raise Unauthorised("key", "is missing, and this server has none yet", _MAKE_ONE)
+            _own_page(headers)
             return self._as(project or DEFAULT_PROJECT, None, every=True, virtual=False, bare=False)
         token, virtual, bare = presented(headers)
         if token is None:
@@ -70,6 +71,23 @@ class KeyGate:
             project=name, key=key, fail_closed=project.fail_closed, redaction=project.redaction,
             patterns=tuple(sorted(project.patterns.items())), credentials=credentials, every_project=every,
         )  # fmt: skip
+
+
+def _own_page(headers: Sequence[Header]) -> None:
+    """Without keys a page in this machine's browser is on loopback too: Refused unless it is not a strange site's."""
+    rows = {name.lower(): value for name, value in headers}
+    if rows.get(b"sec-fetch-site") == b"cross-site":
+        raise Refused("origin", "another site's page may not ask this", "make a key and send it")
+    if not is_own_name(rows.get(b"host", b"").decode("latin-1")):
+        # A page whose name was made to point at this machine would otherwise read and write everything.
+        raise Refused("host", "is not a name of this machine", "use http://127.0.0.1, or make a key")
+
+
+def is_own_name(host: str) -> bool:
+    """Whether a Host header names this machine: loopback, or a name without dots."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() and not host.endswith("]") else host
+    name = name.strip("[]")
+    return "." not in name or is_loopback(name) or name.endswith(".localhost")
 
 
 def presented(headers: Sequence[Header]) -> tuple[str | None, bool, bool]:

@@ -54,6 +54,10 @@ async def test_without_keys_only_this_machine_may_come_in(ask: Any, upstream: An
         told = await ask("POST", path, content=BODY, client="192.0.2.7", headers={"content-type": "application/json"})
         assert told.status_code == 401
     assert (await ask("GET", "/api/v1/runs", headers={"host": "evil.example.com"})).status_code == 403
+    for strange in ({"host": "evil.example.com"}, {"sec-fetch-site": "cross-site"}):
+        asked = {"content-type": "application/json"} | strange
+        assert (await ask("POST", "/v1/chat/completions", headers=asked, json={"model": "m"})).status_code == 403
+        assert (await ask("POST", "/v1/traces", headers=asked, json={})).status_code == 403
     assert len(upstream.received) == 1
 
 
