@@ -38,8 +38,8 @@ CHUNKS, PAUSE = 50, 0.01
 
 
 def body(number: int, stream: bool) -> bytes:
-    form = {"model": "m", "messages": [{"role": "system", "content": TEXT}, {"role": "user", "content": f"call {number}"}]}
-    return json.dumps(form | ({"stream": True} if stream else {})).encode()
+    messages = [{"role": "system", "content": TEXT}, {"role": "user", "content": f"call {number}"}]
+    return json.dumps({"model": "m", "messages": messages} | ({"stream": True} if stream else {})).encode()
 
 
 def chunk(number: int) -> bytes:
@@ -73,13 +73,14 @@ class Upstream(asyncio.Protocol):
             if b'"stream": true' in request or b'"stream":true' in request:
                 asyncio.ensure_future(self.stream())
             else:
-                self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                                     % (len(ANSWER), ANSWER))  # fmt: skip
+                head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                self.transport.write(head % len(ANSWER) + ANSWER)
 
     async def stream(self) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        self.transport.write(head)
         for number in range(CHUNKS):
             await asyncio.sleep(max(0.0, start + (number + 1) * PAUSE - loop.time()))
             if self.transport.is_closing():
@@ -187,7 +188,9 @@ def memory(process: psutil.Process) -> float:
 
 
 @contextmanager
-def running(command: list[str], port: int, environment: dict[str, str], folder: Path, patience: float) -> Iterator[psutil.Process]:
+def running(
+    command: list[str], port: int, environment: dict[str, str], folder: Path, patience: float
+) -> Iterator[psutil.Process]:
     log = (folder / "log").open("wb")
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, cwd=folder)
     try:
@@ -238,7 +241,8 @@ uvicorn.run(app, port=int(sys.argv[2]), loop="uvloop", http="httptools", log_lev
 
 
 def ours(port: int, upstream: int, folder: Path) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-m", "auditor", "serve", "--port", str(port), "--data", str(folder / "data"), "--workers", "0"]
+    command = [sys.executable, "-m", "auditor", "serve", "--port", str(port), "--data", str(folder / "data"),
+               "--workers", "0"]  # fmt: skip
     return command, {"AUDITOR_UPSTREAMS": f"openai=http://127.0.0.1:{upstream}", "PYTHONPATH": str(ROOT)}
 
 
@@ -254,7 +258,8 @@ def litellm(port: int, upstream: int, folder: Path, key: str) -> tuple[list[str]
         f"      api_base: http://127.0.0.1:{upstream}/v1\n      api_key: none\n"
         "litellm_settings:\n  set_verbose: false\n  request_timeout: 600\n"
     )
-    command = [str(PEER / "bin" / "litellm"), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
+    command = [str(PEER / "bin" / "litellm"), "--config", str(config), "--port", str(port), "--host", "127.0.0.1",
+               "--num_workers", "1"]  # fmt: skip
     return command, {"LITELLM_MASTER_KEY": key, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION",
                      "LITELLM_LOG": "ERROR", "NO_DOCS": "True", "DISABLE_ADMIN_UI": "True"}  # fmt: skip
 
@@ -329,7 +334,8 @@ def growth(upstream: int, requests: int) -> dict[str, Any]:
             drained(port, done)
             samples.append((done, process.memory_info().rss / 1e6, memory(process)))
     half = samples[len(samples) // 2 :]
-    slope = statistics.linear_regression([s[0] / 10_000 for s in half], [s[1] for s in half]).slope if len(half) > 1 else 0.0
+    calls, sizes = [one[0] / 10_000 for one in half], [one[1] for one in half]
+    slope = statistics.linear_regression(calls, sizes).slope if len(half) > 1 else 0.0
     return {"requests": done, "server_mb": samples[-1][1], "all_processes_mb": samples[-1][2],
             "server_mb_per_10000_requests": slope, "samples": samples}  # fmt: skip
 
@@ -338,7 +344,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=100_000, help="calls of the memory measurement; 0 leaves it out")
+    parser.add_argument("--requests", type=int, default=100_000, help="calls for the memory; 0 leaves it out")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--upstream", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -369,43 +375,57 @@ def main() -> int:
     return report(base, found, grown)
 
 
+KEYS = ("rps", "per_core", "cpu_ms", "cpu_ms_while_serving", "p50_ms", "p99_ms", "alone_p50_ms", "paced_p50_ms",
+        "paced_p99_ms", "memory_mb")  # fmt: skip
+
+
 def report(base: dict[str, float], found: dict[str, list[dict[str, Any]]], grown: dict[str, Any] | None) -> int:
-    keys = ["rps", "per_core", "cpu_ms", "cpu_ms_while_serving", "p50_ms", "p99_ms", "alone_p50_ms", "paced_p50_ms", "paced_p99_ms", "memory_mb"]
-    print(f"\ndirect: one connection p50 {base['alone_p50_ms']:.2f} ms, 100 paced streams p99 {base['paced_p99_ms']:.0f} ms")
-    print(f"{'':>22}" + "".join(f"{name:>26}" for name in found))
+    print(f"\ndirect: one connection p50 {base['alone_p50_ms']:.2f} ms, "
+          f"100 paced streams p99 {base['paced_p99_ms']:.0f} ms; medians [least, most] of the rounds")  # fmt: skip
+    print(f"{'':>22}" + "".join(f"{name:>30}" for name in found))
     middle: dict[str, dict[str, float]] = {name: {} for name in found}
-    for key in keys:
+    for key in KEYS:
         row = f"{key:>22}"
         for name, rounds in found.items():
             values = [one[key] for one in rounds]
             middle[name][key] = statistics.median(values)
-            row += f"{statistics.median(values):>12.2f} [{min(values):.2f}, {max(values):.2f}]".rjust(26)
+            row += f"{statistics.median(values):>12.2f} [{min(values):.2f}, {max(values):.2f}]".rjust(30)
         print(row)
-    bars = []
-    mine, plain = middle["ours"], middle["relay"]
-    share = [a["per_core"] / b["per_core"] for a, b in zip(found["ours"], found["relay"], strict=True)]
-    speed = [a["rps"] / b["rps"] for a, b in zip(found["ours"], found["relay"], strict=True)]
-    bars.append(bar("requests/s with recording / without, same load", statistics.median(speed), ">= 0.7", statistics.median(speed) >= 0.7))
-    bars.append(bar("requests per CPU second with recording and ingestion / without", statistics.median(share), ">= 0.7", statistics.median(share) >= 0.7))
-    if "litellm" in found:
-        other = middle["litellm"]
-        ratio = [a["per_core"] / b["per_core"] for a, b in zip(found["ours"], found["litellm"], strict=True)]
-        bars.append(bar("requests per CPU second / LiteLLM's", statistics.median(ratio), ">= 20", statistics.median(ratio) >= 20))
-        added = (mine["alone_p50_ms"] - base["alone_p50_ms"]) / (other["alone_p50_ms"] - base["alone_p50_ms"])
-        bars.append(bar("added p50 at one connection / LiteLLM's", added, "<= 0.05", added <= 0.05))
-        paced = mine["paced_p99_ms"] / other["paced_p99_ms"]
-        bars.append(bar("p99 of 100 paced streams / LiteLLM's", paced, "<= 0.2", paced <= 0.2))
-    if grown is not None:
-        print(f"\nmemory after {grown['requests']} requests: server {grown['server_mb']:.0f} MB, with the follower {grown['all_processes_mb']:.0f} MB, "
-              f"slope of the second half {grown['server_mb_per_10000_requests']:+.2f} MB per 10,000 requests")  # fmt: skip
-        bars.append(bar("MB of the server after the requests", grown["server_mb"], "<= 200", grown["server_mb"] <= 200))
-        bars.append(bar("MB of server and follower after the requests", grown["all_processes_mb"], "<= 200", grown["all_processes_mb"] <= 200))
-        flat = grown["server_mb_per_10000_requests"]
-        bars.append(bar("slope, MB per 10,000 requests", flat, "<= 1", flat <= 1))
+    bars = ratios(base, found, middle) + ([] if grown is None else sizes_of(grown))
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
-    figures = {"direct": base, **middle, "plain_cpu_ms": plain["cpu_ms"], "rounds": found, "memory": grown}
+    figures = {"direct": base, **middle, "rounds": found, "memory": grown}
     print(json.dumps({"bench": "proxy", "figures": figures, "bars": bars, "machine": machine}))
     return 0
+
+
+def ratios(
+    base: dict[str, float], found: dict[str, list[dict[str, Any]]], middle: dict[str, dict[str, float]]
+) -> list[dict[str, Any]]:
+    """Round by round, so that what slows the machine slows both sides."""
+
+    def ratio(key: str, other: str) -> float:
+        return statistics.median(a[key] / b[key] for a, b in zip(found["ours"], found[other], strict=True))
+
+    speed, share = ratio("rps", "relay"), ratio("per_core", "relay")
+    bars = [bar("requests/s with recording / without, same load", speed, ">= 0.7", speed >= 0.7),
+            bar("requests per CPU second with recording and ingestion / without", share, ">= 0.7", share >= 0.7)]
+    if "litellm" in found:
+        mine, other = middle["ours"], middle["litellm"]
+        core, paced = ratio("per_core", "litellm"), ratio("paced_p99_ms", "litellm")
+        added = (mine["alone_p50_ms"] - base["alone_p50_ms"]) / (other["alone_p50_ms"] - base["alone_p50_ms"])
+        bars += [bar("requests per CPU second / LiteLLM's", core, ">= 20", core >= 20),
+                 bar("added p50 at one connection / LiteLLM's", added, "<= 0.05", added <= 0.05),
+                 bar("p99 of 100 paced streams / LiteLLM's", paced, "<= 0.2", paced <= 0.2)]
+    return bars
+
+
+def sizes_of(grown: dict[str, Any]) -> list[dict[str, Any]]:
+    server, both, slope = grown["server_mb"], grown["all_processes_mb"], grown["server_mb_per_10000_requests"]
+    print(f"\nmemory after {grown['requests']} requests, each a run of its own: server {server:.0f} MB, with the "
+          f"follower {both:.0f} MB; slope of the server's second half {slope:+.2f} MB per 10,000 requests")  # fmt: skip
+    return [bar("MB of the server after the requests", server, "<= 200", server <= 200),
+            bar("MB of server and follower after the requests", both, "<= 200", both <= 200),
+            bar("slope of the server, MB per 10,000 requests", slope, "<= 1", slope <= 1)]
 
 
 def bar(what: str, value: float, wanted: str, holds: bool) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def test_an_endless_stream_costs_no_memory_and_ends_with_its_client(upstream: An
 
 def test_the_moments_of_a_stream(upstream: Any, reply: Any, server: Any) -> None:
     pieces = [chunk({"role": "assistant", "content": ""}), chunk({"content": "a"}), chunk({"content": "b"}),
-              chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]})]  # fmt: skip
+              chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f"}}]})]  # fmt: skip
     upstream.script = [reply(headers=SSE, pieces=pieces, chunked=True, pause=0.08)]
     ask(server.port, json.dumps(CHAT).encode())
     times = recorded(server)[0].times
