@@ -18,6 +18,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ class Bench:
 
     port: int
     data: Path
-    model: Any
-    upstream: Any
+    model: Any = None
+    upstream: Any = None
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(48213, 7919))
 
     def api(self, path: str) -> Any:
@@ -66,9 +67,10 @@ class Bench:
         found: list[Any] = self.api(f"/api/v1/runs?q={urllib.parse.quote(item)}")["items"]
         return found
 
-    def settled(self, item: str, calls: int) -> list[Any]:
+    def settled(self, item: str, calls: int, exchanges: int | None = None) -> list[Any]:
         """Runs about an item once `calls` calls are recorded and everything read is in the graph."""
         deadline = time.monotonic() + 30
+        wanted = len(self.upstream.received) if exchanges is None else exchanges
         runs: list[Any] = []
         while time.monotonic() < deadline:
             health = self.api("/healthz")  # first: what it calls read is in the runs
@@ -76,7 +78,7 @@ class Bench:
             recorded = health["recorded"]
             position = health["ledger"]["position"]
             read = health["structure"]["position"] == position == health["graph"]["position"]
-            if read and recorded["exchanges"] >= len(self.upstream.received) and _calls(runs) >= calls:
+            if read and recorded["exchanges"] >= wanted and _calls(runs) >= calls:
                 return runs
             time.sleep(0.1)
         return runs
@@ -119,21 +121,38 @@ class Outcome:
     """The same calls as the upstream saw them."""
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    folder = tmp_path_factory.mktemp("bench")
-    model = models.ScriptedModel(reply=upstreams.Reply)
-    upstream = upstreams.ScriptedUpstream(script=model)
+@contextmanager
+def _serving(upstream: str, folder: Path) -> Iterator[Bench]:
+    """A server in front of an upstream's address."""
     port = free_port()
     command = [sys.executable, "-m", "auditor", "serve", "--port", str(port), "--data", str(folder / "data"),
                "--workers", "0"]  # fmt: skip
-    environment = {"AUDITOR_UPSTREAMS": f"openai={upstream.address},anthropic={upstream.address}",
-                   "PYTHONPATH": str(ROOT)}  # fmt: skip
+    environment = {"AUDITOR_UPSTREAMS": f"openai={upstream},anthropic={upstream}", "PYTHONPATH": str(ROOT)}
     log = folder / "server.log"
     with running("server", command, log, environment, folder) as child:
         wait_for(f"http://127.0.0.1:{port}/readyz", child, log, "the server", 60, lambda: None)
-        yield Bench(port=port, data=folder / "data", model=model, upstream=upstream)
+        yield Bench(port=port, data=folder / "data")
         assert child.poll() is None, tail(log)
+
+
+@pytest.fixture(scope="session")
+def open_bench() -> Callable[..., Any]:
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def relay() -> Any:
+    """The RecordingRelay class."""
+    return relays.RecordingRelay
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    model = models.ScriptedModel(reply=upstreams.Reply)
+    upstream = upstreams.ScriptedUpstream(script=model)
+    with _serving(upstream.address, tmp_path_factory.mktemp("bench")) as opened:
+        opened.model, opened.upstream = model, upstream
+        yield opened
     upstream.close()
 
 

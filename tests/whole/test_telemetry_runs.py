@@ -180,6 +180,54 @@ def test_a_call_seen_by_proxy_and_span_is_one_call(tmp_path: Path, how: str, spa
     ledger.close()
 
 
+def proxied(ledger: SqliteLedger, response: str, messages: list[Any], message: dict[str, Any], second: int) -> Entry:
+    """An exchange of one call of a loop, with no traceparent."""
+    request = json.dumps({"model": "m", "messages": messages}).encode()
+    answer = json.dumps({"id": response, "choices": [{"index": 0, "message": message}]}).encode()
+    body = Exchange(
+        dialect="openai_chat", method="POST", path="/v1/chat/completions", upstream="openai", status=200,
+        outcome="complete", request=ledger.put_split(request, []), response=ledger.put_split(answer, []),
+        request_headers={}, response_headers={"content-type": "application/json"},
+        times=Times(started=at(second), upstream_headers=None, first_byte=None, last_byte=at(second + 1)),
+        joins=Joins(), model="m", model_digest="d", relayed=len(answer),
+    )  # fmt: skip
+    return Entry(kind="exchange", source="proxy", body=wire.write(body))
+
+
+@pytest.mark.parametrize("spans_first", [True, False])
+@pytest.mark.parametrize("traces", [1, 2])
+def test_spans_without_response_ids_find_the_proxied_calls(tmp_path: Path, spans_first: bool, traces: int) -> None:
+    """By the tool call that one of them gave and all later ones read; with a trace per call, or two tellers of each."""
+    asked = {"role": "user", "content": "Price of the lamp?"}
+    function = {"name": "lookup", "arguments": '{"item": "lamp"}'}
+    called = {"role": "assistant", "content": None,
+              "tool_calls": [{"id": "call_lookup_0001", "type": "function", "function": function}]}  # fmt: skip
+    gave = {"role": "tool", "tool_call_id": "call_lookup_0001", "content": "71"}
+    ledger = SqliteLedger(tmp_path / "l.db")
+    structurer = Structurer(ledger)
+    answered = {"role": "assistant", "content": "It is 71."}
+    exchanges = [proxied(ledger, "r1", [asked], called, 1), proxied(ledger, "r2", [asked, called, gave], answered, 5)]
+    second = [*ASKED, *CALLED, *GAVE]
+    if traces == 1:
+        spans = [span(2, chat(ASKED, CALLED), 1, 2, trace="c" * 32), span(4, chat(second, ANSWERED), 5, 6)]
+    else:
+        spans = [
+            entry for trace, ids in (("c" * 32, ("r1", "r2")), (TRACE, ("", ""))) for entry in (
+                span(2, chat(ASKED, CALLED, ids[0]), 1, 2, trace=trace),
+                span(4, chat(second, ANSWERED, ids[1]), 5, 6, trace=trace),
+            )
+        ]  # fmt: skip
+    for batch in (spans, exchanges) if spans_first else (exchanges, spans):
+        ledger.append(batch)
+        structurer.catch_up()
+    structure = only(ledger, next(ledger.records(kinds=["exchange"])).id)
+    assert [len(call.spans) for call in structure.calls] == [traces, traces]
+    assert [call.dialect for call in structure.calls] == ["openai_chat", "openai_chat"]
+    kinds = [one.kind for one in structure.steps]
+    assert kinds == ["prompt", "model_call", "tool_call", "tool_result", "model_call", "answer"]
+    ledger.close()
+
+
 def test_a_header_run_takes_its_trace(tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "l.db")
     ledger.append([*agent()[:3], exchange(ledger, "other", f"00-{TRACE}-{1:016x}-01", run="mine")])

@@ -170,6 +170,13 @@ TOOLS: dict[str, TelemetrySpan] = {
                        "traceloop.entity.input": json.dumps({"inputs": {"item": "lamp"}}),
                        "traceloop.entity.output": json.dumps(
                            {"output": {"lc": 1, "kwargs": {"content": "71", "tool_call_id": "call_1"}}})}),
+    "openinference of a newer LangChain": span({
+        "openinference.span.kind": "TOOL", "tool.name": "lookup", "input.value": ARGUMENTS, "output.value": json.dumps(
+            {"type": "tool", "data": {"content": "71", "tool_call_id": "call_1", "status": "success"}})}),
+    "traceloop with gen_ai's name of a tool": span({
+        "traceloop.span.kind": "tool", "traceloop.entity.name": "lookup", "gen_ai.tool.name": "lookup",
+        "traceloop.entity.input": json.dumps({"args": [], "kwargs": {"item": "lamp"}}),
+        "traceloop.entity.output": '"71"', "gen_ai.tool.call.id": "call_1"}),
     "langfuse": span({"langfuse.observation.type": "tool", "langfuse.observation.input": ARGUMENTS,
                       "langfuse.observation.output": json.dumps({"content": "71", "tool_call_id": "call_1"})},
                      name="lookup"),

@@ -264,6 +264,16 @@ def test_every_echo_of_an_answer_is_the_same_message() -> None:
         assert later.messages[2].parts[0].name == "price"  # type: ignore[union-attr]
 
 
+def test_thinking_that_a_client_writes_into_an_assistants_text_is_thinking() -> None:
+    """Pydantic AI does so where an answer's reasoning came without a signature."""
+    later = asked([{"role": "user", "content": "?"},
+                   {"role": "assistant", "content": "<think>\nFirst\n</think>", "id": "msg_1"},
+                   {"type": "function_call", "call_id": "call_1", "name": "price", "arguments": "{}"}])  # fmt: skip
+    thought, call = later.messages[1].parts
+    assert isinstance(thought, Reasoning) and isinstance(call, ToolCall)
+    assert (thought.text, thought.extra) == ("First", {"id": "msg_1", "inline": ["<think>\n", "\n</think>"]})
+
+
 FULL: list[dict[str, Any]] = [
     {"type": "response.created", "response": response([], "in_progress")},
     {"type": "response.in_progress", "response": response([], "in_progress")},

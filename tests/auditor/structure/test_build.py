@@ -34,6 +34,20 @@ def test_react_with_one_tool(runs: ModuleType, made: Made) -> None:
     assert finding.holds and finding.claim == claim.id
 
 
+def test_a_tool_result_sent_as_a_users_observation(runs: ModuleType, made: Made) -> None:
+    """smolagents sends its history as text; the one call that waits for a result is what was observed, inferred."""
+    asked = runs.said("user", "Price of the lamp?")
+    given = runs.said("assistant", runs.asks("call_1", "lookup", {"item": "lamp"}))
+    echo = runs.said("assistant", "Calling tools: lookup")
+    seen = runs.said("user", "Observation:\n48")
+    run = made([runs.recorded(1, [asked], given, run="r"),
+                runs.recorded(2, [asked, echo, seen], runs.said("assistant", "48"), run="r")])  # fmt: skip
+    assert run.kinds() == ["prompt", "model_call", "tool_call", "tool_result", "model_call", "answer"]
+    steps = run.structure.steps
+    assert (steps[3].parent, steps[3].grade, steps[3].rule) == (steps[2].id, "inferred", "observation_text")
+    assert not [gap for gap in run.structure.gaps if "no recorded result" in gap]
+
+
 def test_react_whose_answer_differs_from_its_tool(runs: ModuleType, made: Made) -> None:
     run = made(runs.one_tool(price=48, stated=52))
     assert run.claims("tool_answer") == [(("48",), "52", "stated", "cited_tool+according_to")]

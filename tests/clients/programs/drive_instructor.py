@@ -23,7 +23,8 @@ def loop(job: Job) -> str:
     said: list[Any] = [{"role": "user", "content": job.question}]
     with OpenAI(base_url=f"{job.base}/v1", api_key=KEY, max_retries=0) as openai:
         first = openai.chat.completions.create(model=MODEL, messages=said, tools=TOOLS).choices[0].message
-        said.append({"role": "assistant", "content": None, "tool_calls": [one.model_dump() for one in first.tool_calls]})
+        calls = [one.model_dump() for one in first.tool_calls]
+        said.append({"role": "assistant", "content": None, "tool_calls": calls})
         said += [{"role": "tool", "tool_call_id": one.id, "content": job.look_up(**json.loads(one.function.arguments))}
                  for one in first.tool_calls]  # fmt: skip
         offer = instructor.from_openai(openai).chat.completions.create(

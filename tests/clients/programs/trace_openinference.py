@@ -1,4 +1,4 @@
-"""OpenInference on the openai client and on LangChain: a framework's span and the client's span tell of the same call."""
+"""OpenInference on the openai client and on LangChain: spans of both tell of one call, in two traces."""
 
 import json
 import sys
