@@ -39,7 +39,7 @@ from auditor.views.api.paths import RawPath
 from auditor.views.assets import mount_dashboard
 from auditor.views.commands import Watermark
 from auditor.views.library import Library
-from auditor.views.scoped import ProjectGraph, ProjectLedger
+from auditor.views.scoped import ProjectGraph, ProjectHealth, ProjectLedger
 from auditor.watermarks import Watermarks
 from graph.open import open_graph
 
@@ -116,6 +116,7 @@ class Server:
             "jobs": self.queue.counts(),
             "workers": {"wanted": self.settings.workers, "alive": len(self.executor.processes()),
                         "restarts": self.executor.restarts},
+            "follower": {"alive": len(self.follower.processes()), "restarts": self.follower.restarts},
             "recorded": self.proxy.counts() | self.intake.counts() | following["ingest"],
         }  # fmt: skip
 
@@ -178,8 +179,8 @@ def _api(server: Server, project: str | None) -> ASGIApp:
 
     return build_api(
         ledger=ledger, graph=server.graph if project is None else ProjectGraph(server.graph, owns),
-        audits=server.audits, health=server, library=library, verify=lambda: verify(server.ledger),
-        office=server.office,
+        audits=server.audits, health=server if project is None else ProjectHealth(server, project),
+        library=library, verify=lambda: verify(server.ledger), office=server.office,
     )  # fmt: skip
 
 

@@ -207,6 +207,7 @@ def audit(
 def show(settings: Settings, run: str | None, as_json: bool) -> None:
     """List the runs, or show one RUN: its steps, claims and verdicts."""
     from auditor.views.library import Library
+    from auditor.views.totals import cost_text, tokens_text
 
     with _ledger(settings) as ledger:
         if run is not None:
@@ -215,16 +216,18 @@ def show(settings: Settings, run: str | None, as_json: bool) -> None:
         shelves = Library(ledger).shelves()
     rows: list[dict[str, Any]] = [
         {"run": s.run, "agent": s.agent, "model": s.model, "steps": s.steps, "claims": len(s.claims),
-         "verdicts": s.verdict_counts(), "started": s.started}
+         "verdicts": s.verdict_counts(), "started": s.started, "usage": asdict(s.usage)}
         for s in shelves
     ]  # fmt: skip
     if as_json:
         click.echo(json.dumps({"runs": rows}))
         return
-    table = Table("run", "agent", "model", "steps", "claims", "verdicts")
-    for row in rows:
+    table = Table("run", "agent", "model", "steps", "tokens", "cost", "claims", "verdicts")
+    for row, shelf in zip(rows, shelves, strict=True):
         counts = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in row["verdicts"].items() if n)
-        table.add_row(*(Text(str(row[key])) for key in ("run", "agent", "model", "steps", "claims")), Text(counts))
+        used = (tokens_text(shelf.usage), cost_text(shelf.usage))
+        cells = [*(str(row[key]) for key in ("run", "agent", "model", "steps")), *used, str(row["claims"]), counts]
+        table.add_row(*map(Text, cells))
     Console().print(table)
 
 
@@ -427,22 +430,27 @@ def _print_run(ledger: Any, run: str, as_json: bool) -> None:
     from auditor.records import wire
     from auditor.records.verdict import Verdict
     from auditor.structurer import latest_structure
+    from auditor.views.totals import sentences, totals
 
     found = latest_structure(ledger, run)
     if found is None:
         raise NotFound("run", f"no run is called {run!r}", "list the runs with: auditor show")
     structure = found.structure
+    body = wire.write(structure)
+    usage = totals(body["calls"])
     current = {str(one.record.body["claim"]): wire.read(Verdict, dict(one.record.body))
                for one in ledger.records(kinds=["verdict"], run=run)}  # fmt: skip
     if as_json:
         verdicts = {claim: wire.write(verdict) for claim, verdict in current.items()}
-        click.echo(json.dumps({"structure": wire.write(structure), "verdicts": verdicts}))
+        click.echo(json.dumps({"structure": body, "usage": asdict(usage), "verdicts": verdicts}))
         return
     console = Console()
     table = Table("#", "step", "what", title=Text(structure.title or run), title_justify="left")
     for step in sorted(structure.steps, key=lambda one: one.order):
         table.add_row(str(step.order), step.kind.replace("_", " "), Text(step.label))
     console.print(table)
+    for line in sentences(usage):
+        console.print(Text(line), highlight=False)
     for finding in structure.findings:
         if not finding.holds:
             console.print(Text(f"record check {finding.check}: {finding.message}", style="red"))

@@ -6,14 +6,17 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from auditor.records.evidence import Evidence
-from auditor.records.exchange import Gap
-from auditor.records.messages import Part, Role
+from auditor.records.exchange import Gap, Outcome, Times
+from auditor.records.messages import Cost, Part, Role, Usage
 from auditor.records.structure import Claim, Finding, Selection, Step, ValueLink
 from auditor.records.verdict import Verdict
 from auditor.views.commands import Watermark
 
 T = TypeVar("T")
 Grade = Literal["recorded", "inferred", "stated", "read", "causal"]
+Where = Literal["request", "response", "header", "path"]
+NoCost = Literal["no price", "not given"]
+"""The price table has no entry for the model (or not for all of its usage), or the provider gave no usage."""
 _RUN: dict[str, JsonValue] = {
     "run": "shop-042",
     "title": "How much are four lamps?",
@@ -81,6 +84,22 @@ class FidelityView(BaseModel):
     reason: str | None = Field(description="Why there is no figure, or why calls were refused.")
 
 
+class UsageView(BaseModel):
+    """Sums over the calls that say so; null where no call does. `input` counts what was read from cache too."""
+
+    calls: int
+    input: int | None
+    output: int | None
+    cache_read: int | None = Field(description="Part of input.")
+    cache_write: int | None = Field(description="Part of input.")
+    reasoning: int | None = Field(description="Part of output.")
+    without_tokens: int = Field(description="Calls for which the provider gave no usage: the sums leave them out.")
+    without_output: int = Field(description="Those of them that have no output either, e.g. failed attempts.")
+    cost: str | None = Field(description="US dollars, exact decimal text, over the calls that have a cost.")
+    without_price: int = Field(description="Calls with usage for which the price table has no entry.")
+    prices: list[str] = Field(description="Versions of the price tables that were used.")
+
+
 class RunRow(BaseModel):
     """A run in a list."""
 
@@ -102,6 +121,7 @@ class RunRow(BaseModel):
     failed_findings: int
     gaps: int
     fidelity: FidelityView
+    usage: UsageView
 
 
 class GapView(BaseModel):
@@ -134,6 +154,46 @@ class StepView(BaseModel):
     children: int
     excerpt: str | None = Field(description="Recorded text: untrusted. Null where a step has no text or it was erased.")
     claims: list[str] = Field(description="Claims whose source or decision this step is.")
+
+
+class RedactionView(BaseModel):
+    """What one rule masked in one place before anything was stored."""
+
+    rule: str
+    where: Where
+    count: int = Field(description="Places that were masked.")
+    values: int = Field(description="Different values among them.")
+
+
+class CallView(BaseModel):
+    """One model call: what it used and cost, how long it took, how it ended."""
+
+    id: str
+    number: int = Field(description="Its place among the calls of the run, from 1.")
+    record: str = Field(description="The exchange, span or transcript it was read from.")
+    step: str | None = Field(description="The step that stands for it.")
+    model: str = Field(description="Recorded text: untrusted.")
+    dialect: str | None
+    at: str | None
+    purpose: str | None
+    agent: str | None = Field(description="Recorded text: untrusted.")
+    spans: int = Field(description="Spans that tell of the same call.")
+    outputs: int
+    retry_of: str | None = Field(description="The failed attempt it repeats, a call id.")
+    continues: str | None = Field(
+        description="The call whose answer it named (`previous_response_id`), or the one before it in its conversation."
+    )
+    tokens: Usage | None = Field(description="Null where the provider gave no usage.")
+    cost: Cost | None
+    no_cost: NoCost | None = Field(description="Why there is no cost.")
+    status: int | None = Field(description="HTTP status; null for calls known from spans or transcripts only.")
+    outcome: Outcome | None = Field(description="How the exchange ended; null where there was none.")
+    unparsed: str | None = Field(description="Why its body could not be read.")
+    times: Times | None
+    first_content_ms: float | None = Field(description="Milliseconds from the request to the first text or reasoning.")
+    total_ms: float | None = Field(description="Milliseconds from the request to the last byte.")
+    redactions: list[RedactionView]
+    missing: str | None = Field(description="Why the record's own facts (times, outcome) cannot be shown.")
 
 
 class MessageView(BaseModel):

@@ -16,9 +16,10 @@ from auditor.errors import AuditorError, NotFound
 from auditor.ledger.protocol import Ledger, Stored
 from auditor.records import wire
 from auditor.records.evidence import Evidence
-from auditor.records.exchange import Gap
+from auditor.records.exchange import Exchange, Gap
 from auditor.records.messages import Message, Span, span_text
 from auditor.records.structure import Claim, Step, Structure
+from auditor.records.telemetry import TelemetrySpan
 from auditor.records.verdict import Verdict
 from auditor.views.shelf import RunShelf
 
@@ -133,6 +134,13 @@ class Library:
                 "evidence", f"record {record:.80} is of kind {stored.record.kind}", "give an evidence record's id"
             )
         return stored, wire.read(Evidence, stored.record.body)
+
+    def source(self, record: str) -> Exchange | TelemetrySpan | None:
+        """The exchange or span a call was read from; None for records of other kinds (transcripts)."""
+        stored = self._ledger.record(record)
+        if stored.record.kind == "exchange":
+            return wire.read(Exchange, stored.record.body)
+        return wire.read(TelemetrySpan, stored.record.body) if stored.record.kind == "span" else None
 
     def gaps(self, run: str) -> list[tuple[str, Gap]]:
         """Gap records that name the run, or one of the records it was made from."""

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 from auditor.errors import NotFound
 from auditor.ledger.protocol import Entry, Fence, Head, Ledger, Stored
 from auditor.records.exchange import Payload
+from auditor.views.commands import Health, Watermark
 from graph import GraphStore
 from graph.model import Grade, Node, Subgraph
 
@@ -58,6 +60,20 @@ class ProjectLedger:
 
     def close(self) -> None:
         """Nothing: the ledger belongs to the server."""
+
+
+class ProjectHealth:
+    """Implements views.commands.Health: how the server is doing, but how far only one project has come."""
+
+    def __init__(self, health: Health, project: str) -> None:
+        self._health = health
+        self._project = project
+
+    def view(self) -> dict[str, Any]:
+        return self._health.view()
+
+    def watermarks(self) -> list[Watermark]:
+        return [one for one in self._health.watermarks() if one.project == self._project]
 
 
 class ProjectGraph:

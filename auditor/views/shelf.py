@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from auditor.views.totals import Totals, totals
+
 
 class VerdictMark(NamedTuple):
     """A verdict in short, and the record that says it in full."""
@@ -48,6 +50,7 @@ class RunShelf:
     failed_findings: int = 0
     findings: int = 0
     gaps: int = 0
+    usage: Totals = Totals()
     counterfactual: bool = False
     """True when every call was made by our own continuations; such runs stay out of lists."""
     claims: tuple[str, ...] = ()
@@ -68,6 +71,7 @@ class RunShelf:
         self.title, self.agent, self.model, self.origin = body["title"], body["agent"], body["model"], body["origin"]
         self.tags, self.started, self.ended = body["tags"], body["started"], body["ended"]
         self.steps, self.calls, self.messages = len(body["steps"]), len(calls), len(body["messages"])
+        self.usage = totals(calls)
         self.findings = len(body["findings"])
         self.failed_findings = sum(1 for finding in body["findings"] if not finding["holds"])
         self.gaps = len(body["gaps"])

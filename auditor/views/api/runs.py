@@ -20,6 +20,7 @@ from auditor.views.api.shapes import (
     total_counts,
     verdict_view,
 )
+from auditor.views.calls import call_views
 from auditor.views.commands import FINISHED_STATES, Audits
 from auditor.views.library import Library
 from auditor.views.shelf import RunShelf
@@ -129,6 +130,13 @@ def _part_routes(router: APIRouter, library: Library) -> None:
         start = decode_cursor(cursor) or 0
         items = [claim_row(library, structure, claim) for claim in structure.claims[start : start + limit]]
         return forms.Page(items=items, next=_next(start, limit, len(structure.claims)))
+
+    @router.get("/runs/{run:path}/calls", summary="Model calls of a run: tokens, cost, times, outcome, redactions")
+    def calls(run: Id, limit: Limit = 200, cursor: Cursor = None) -> forms.Page[forms.CallView]:
+        structure = library.structure(run)
+        start = decode_cursor(cursor) or 0
+        items = call_views(library, structure, start, limit)
+        return forms.Page(items=items, next=_next(start, limit, len(structure.calls)))
 
     @router.get("/runs/{run:path}/verdicts", summary="Current verdicts of a run")
     def verdicts(run: Id, limit: Limit = 200, cursor: Cursor = None) -> forms.Page[forms.VerdictView]:

@@ -42,6 +42,7 @@ def run_row(shelf: RunShelf) -> forms.RunRow:
         gaps=shelf.gaps,
         verdicts=forms.VerdictCounts(**shelf.verdict_counts()),
         fidelity=fidelity_view(shelf),
+        usage=forms.UsageView(**vars(shelf.usage)),
     )
 
 
