@@ -40,11 +40,11 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def exchange(path: str, method: str, sent: Mapping[str, str], gave: Mapping[str, str]) -> Any:
+def exchange(name: str, path: str, method: str, sent: Mapping[str, str], gave: Mapping[str, str]) -> Any:
     from auditor.records.exchange import Exchange, Joins, Times
 
     return Exchange(
-        dialect=None,
+        dialect=name,
         method=method,
         path=path,
         upstream="u",
@@ -76,16 +76,14 @@ _ENCODINGS = ("", "gzip", "zstd", "br", "deflate", "identity, gzip")
 
 def _dialect(name: str, paths: tuple[tuple[str, str], ...]) -> Callable[[], Check]:
     def make() -> Check:
+        from auditor.capture.dialects import parse_exchange
         from auditor.capture.dialects.catalogue import by_name
         from auditor.capture.moments import first_moments
-        from auditor.capture.prices import cost, read_prices
         from auditor.capture.stream import events
-        from auditor.capture.usage import tokens
         from auditor.records.messages import place
 
         dialect = by_name(name)
         assert dialect is not None
-        prices = read_prices()
 
         def check(data: bytes) -> None:
             head, request, response = pieces(data, 3)
@@ -94,11 +92,9 @@ def _dialect(name: str, paths: tuple[tuple[str, str], ...]) -> Callable[[], Chec
             gave = {"content-type": _KINDS[chosen // 8 % 4]}
             if len(head) > 1 and head[1] > 250:
                 gave["content-encoding"] = _ENCODINGS[head[1] - 250]
-            call = dialect.parse("r", exchange(path, method, {}, gave), request, response)
+            call = parse_exchange("r", exchange(name, path, method, {}, gave), request, response)
             recordable(call)
             place((*call.messages, *call.outputs))
-            if tokens(name, call.usage) is not None:
-                cost(prices, name, call.model, call.usage)
             for event in events(response[:65536]):
                 dialect.moment(event)
             first_moments(dialect, response, gave, [(1, len(response) // 2), (2, len(response) - len(response) // 2)])

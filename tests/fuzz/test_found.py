@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from auditor.capture.dialects import openai_chat
 from auditor.capture.exact import parse_json
 from auditor.capture.importers.catalogue import importer
+from auditor.capture.importers.imported import Imported
 from auditor.capture.prices import cost, read_prices
 from auditor.capture.scanner import read_object
 from auditor.capture.stream import SseEvent
@@ -94,6 +95,14 @@ def test_wrong_settings_are_said_in_words(toml: bytes, tmp_path: Path) -> None:
     place.write_bytes(toml)
     with pytest.raises(BadSetup):
         read_settings({"AUDITOR_CONFIG": str(place)})
+
+
+def test_torn_characters_of_an_answer_do_not_reach_an_imported_run() -> None:
+    stream = 'data: {"error":{"message":"e\\ude00"}}\n\n'
+    line = json.dumps({"request": {"messages": [{"role": "user", "content": "x"}]}, "response": stream}).encode()
+    [run] = importer("openai_jsonl").read(line)
+    assert isinstance(run, Imported)
+    assert str(run.facts["unparsed"]).encode()
 
 
 def _zip(method: int) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 
 from auditor.capture.dialects import anthropic_messages, openai_chat, openai_responses
 from auditor.capture.dialects.catalogue import Parse
+from auditor.capture.exact import whole_text
 from auditor.capture.importers.imported import Imported
 from auditor.capture.importers.rows import Progress, Row, Source, rows, silent
 from auditor.errors import BadInput
@@ -109,7 +110,7 @@ def _imported(row: Row, form: str, call: Call) -> Imported:
     if call.settings and "request" in value:
         facts["settings"] = call.settings
     if call.unparsed and (value.get("response") is not None):
-        facts["unparsed"] = call.unparsed
+        facts["unparsed"] = whole_text(call.unparsed)  # it may quote the answer
     digest = hashlib.sha256(_json([named, [vars_of(one) for one in messages]])).hexdigest()[:16]
     return Imported(
         format=form, run=named or f"{form}/{digest}", model=call.model, messages=messages, tools=call.tools, facts=facts
