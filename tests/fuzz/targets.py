@@ -397,7 +397,7 @@ def _redact() -> Check:
     def check(data: bytes) -> None:
         pattern, body = pieces(data, 2)
         whole = Masker(rules, own).whole(body)
-        for step in (1, 5, 64) if len(body) <= 256 else (1 + body[0] % 64, 64):
+        for step in (1, 5, 64) if len(body) <= 256 else (16 + body[0] % 64, 256):
             masker, found = Masker(rules, own), []
             for start in range(0, len(body), step):
                 found.append(masker.feed(body[start : start + step]))

@@ -15,6 +15,7 @@ from auditor.capture.exact import parse_json
 from auditor.capture.importers.catalogue import importer
 from auditor.capture.importers.imported import Imported
 from auditor.capture.prices import cost, read_prices
+from auditor.capture.redact import compile_rules
 from auditor.capture.scanner import read_object
 from auditor.capture.stream import SseEvent
 from auditor.errors import BadInput, BadSetup
@@ -103,6 +104,14 @@ def test_torn_characters_of_an_answer_do_not_reach_an_imported_run() -> None:
     [run] = importer("openai_jsonl").read(line)
     assert isinstance(run, Imported)
     assert str(run.facts["unparsed"]).encode()
+
+
+@pytest.mark.parametrize("pattern", ["[[a]bcd", "[a--b]bcd", "[a&&b]bcd", "[a~~b]bcd", "[a||b]bcd"])
+@pytest.mark.filterwarnings("default::FutureWarning")
+def test_a_class_that_engines_read_differently_is_refused(pattern: str) -> None:
+    with pytest.raises(BadInput, match="inside"):
+        compile_rules((), (("own", pattern),))
+    assert compile_rules((), (("own", r"[\[a&|]bcd"),))
 
 
 def _zip(method: int) -> bytes:
