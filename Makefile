@@ -43,7 +43,7 @@ test: $(VENV)/.test ## install what the tests need, then run them all
 
 clients-core: .clients/.core ## the client environment that the tests use (about a minute)
 
-test-clients: $(VENV)/.test .clients/.core .clients/.a .clients/.b ## drive every client and instrumentation (2 GB)
+test-clients: $(VENV)/.test .clients/.core .clients/.a .clients/.b .clients/.c ## drive every client and instrumentation (2 GB)
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
 
 check: $(VENV)/.test ## lint, types, house rules
@@ -72,7 +72,7 @@ lock: ## compile the lock files (needs uv)
 	  --no-emit-find-links --no-header -o requirements.lock
 	@uv pip compile -q pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements-test.lock
-	@cd tests/clients && for set in core a b; do uv pip compile -q requirements-$$set.in --universal \
+	@cd tests/clients && for set in core a b c; do uv pip compile -q requirements-$$set.in --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  -o requirements-$$set.txt; done
 

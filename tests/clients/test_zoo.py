@@ -1,4 +1,4 @@
-"""More clients (`make test-clients`): two environments, as they disagree about the openai package."""
+"""More clients (`make test-clients`): three environments, as they disagree about packages."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ ZOO = {
     ("b", "drive_instructor"): ("chat",),
     ("b", "drive_strands"): ("chat_stream",),
     ("b", "drive_dspy"): ("chat",),
-    ("b", "drive_crewai"): ("chat",),
+    ("c", "drive_crewai"): ("chat",),
 }
 
 UNLIKE: Mapping[str, Mapping[str, Any]] = {
