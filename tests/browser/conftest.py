@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,14 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from auditor.access.gate import KeyGate
+from auditor.access.keys import KeyRing, open_hasher
+from auditor.access.office import KeyOffice
+from auditor.access.vault import open_provider_vault
+from auditor.capture.redact import compile_rules
 from auditor.ledger.verify import verify
 from auditor.views.api import build_api
+from auditor.views.api.gate import ApiGate
 from auditor.views.assets import BUNDLE, mount_dashboard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +58,34 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     )
     app.mount("/api", api)
     mount_dashboard(app)
+    with served(app) as base:
+        yield SimpleNamespace(base=base, world=world, lamp=quote("demo/tool-user/0001", safe=""))
+    world.ledger.close()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """A server of its own with the gate and the office of keys before it; `world` holds a run with tokens and cost."""
+    module = load("views_world", ROOT / "tests" / "auditor" / "views" / "world.py")
+    world = module.World(tmp_path)
+    module.priced_run(world)
+    hasher, vault = open_hasher(tmp_path), open_provider_vault(tmp_path, None)
+    ring = KeyRing(world.ledger, hasher)
+    office = KeyOffice(world.ledger, ring, hasher, vault, compile_rules)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    api = build_api(
+        ledger=world.ledger, graph=world.graph, audits=world.audits, health=world.health, office=office,
+    )  # fmt: skip
+    app.mount("/api", ApiGate(KeyGate(ring, vault), lambda project: api))
+    mount_dashboard(app)
+    with served(app) as base:
+        yield SimpleNamespace(base=base, world=world, office=office)
+    world.ledger.close()
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The application on a port picked by the system; gives its address."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         port = door.getsockname()[1]
@@ -61,11 +96,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         while not server.started:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)
-        lamp = quote("demo/tool-user/0001", safe="")
-        yield SimpleNamespace(base=f"http://127.0.0.1:{port}/", world=world, lamp=lamp)
+        yield f"http://127.0.0.1:{port}/"
         server.should_exit = True
         thread.join(10)
-    world.ledger.close()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ from auditor.records.evidence import (
     Source,
     TokenRange,
 )
-from auditor.records.exchange import Gap
+from auditor.records.exchange import Exchange, Gap, Joins, Redaction, Times
+from auditor.records.messages import Cost as Price
 from auditor.records.messages import (
     Message,
     PlacedMessage,
@@ -31,6 +32,7 @@ from auditor.records.messages import (
     Text,
     ToolCall,
     ToolResult,
+    Usage,
     part_text,
     place,
 )
@@ -118,16 +120,24 @@ class FakeHealth:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.trouble: list[str] = []
+        self.notes: list[str] = []
+        self.spool = 0
+        self.marks = [Watermark(project="default", accepted=9, durable=8, projected=7, runs=3, evidence_attached=2)]
 
     def watermarks(self) -> list[Watermark]:
-        return [Watermark(project="default", accepted=9, durable=8, projected=7, runs=3, evidence_attached=2)]
+        return self.marks
 
     def view(self) -> dict[str, Any]:
         head = self._world.ledger.head()
         return {
             "status": "trouble" if self.trouble else "ok",
             "trouble": self.trouble,
-            "workers": {"wanted": 1, "alive": 1},
+            "notes": self.notes,
+            "workers": {"wanted": 1, "alive": 1, "restarts": 0},
+            "follower": {"alive": 1, "restarts": 2},
+            "structure": {"position": head.position - 1},
+            "jobs": {"queued": 2, "running": 1},
+            "recorded": {"spool_behind_bytes": self.spool, "exchanges": 41, "trouble": None},
             "ledger": {"position": head.position, "chain": head.chain},
             "graph": {"position": self._world.graph.position(), "behind": head.position - self._world.graph.position()},
         }
@@ -944,6 +954,70 @@ def small_run(world: World, number: int, **more: Any) -> None:
         reason="saturated" if word == "undetermined" else None,
         effect=estimate("swap", 1.0, half=0.1) if word != "undetermined" else None,
     )
+
+
+PRICED = "priced"
+START = "2026-11-20T10:00:00.000000000Z"
+
+
+def exchange_of(status: int | None, outcome: Any, redacted: Sequence[Redaction] = (), **times: str | None) -> Exchange:
+    moments: dict[str, Any] = {"upstream_headers": None, "first_byte": None, "last_byte": None, **times}
+    return Exchange(
+        dialect="openai_responses", method="POST", path="/v1/responses", upstream="openai", status=status,
+        outcome=outcome, request=None, response=None, request_headers={}, response_headers={},
+        times=Times(started=START, **moments), joins=Joins(), model="gpt-4o", model_digest="unknown", relayed=0,
+        redacted=tuple(redacted),
+    )  # fmt: skip
+
+
+def priced_run(world: World) -> None:
+    """Five calls: a failed attempt, its retry (masked, priced), one without price, one cancelled, one crashed."""
+    world.building = False
+    placed = place([
+        Message(role="user", parts=(Text(text="Plan the week."),)),
+        Message(role="assistant", parts=(
+            Reasoning(text="Weighed the days.", summary=True, signature="gAAAA" * 9),
+            Reasoning(text="", redacted=True, signature="opaque"),
+            Text(text="Monday is free."),
+        )),
+    ])  # fmt: skip
+    masked = [
+        Redaction(rule="keys", where="request", hash="11" * 32, count=2),
+        Redaction(rule="keys", where="request", hash="22" * 32, count=1),
+        Redaction(rule="email", where="response", hash="33" * 32, count=4),
+    ]
+    exchanges = (
+        exchange_of(429, "complete", last_byte="2026-11-20T10:00:00.080000000Z"),
+        exchange_of(200, "complete", masked, first_content="2026-11-20T10:00:00.412500000Z",
+                    first_byte="2026-11-20T10:00:00.310000000Z", last_byte="2026-11-20T10:00:03.250000000Z"),
+        exchange_of(200, "complete", last_byte="2026-11-20T10:00:01.000000000Z"),
+        exchange_of(200, "client_cancelled", first_content="2026-11-20T10:00:00.200000000Z"),
+        exchange_of(None, "crashed"),
+    )  # fmt: skip
+    records = [world.add("exchange", one) for one in exchanges]
+    plain = [call_of(PRICED, placed, 1, number) for number in range(5)]
+    spent = Usage(input=1200, output=345, cache_read=1000, cache_write=None, reasoning=300)
+    known = {
+        0: {"outputs": ()},
+        1: {"retry_of": plain[0].id, "tokens": spent, "agent": HOSTILE[:60], "model": "gpt-4o",
+            "cost": Price(usd="0.000000000000000123", prices="list-2026-11", model="gpt-4o*")},
+        2: {"continues": plain[1].id, "tokens": Usage(input=10, output=5)},
+        3: {"continues": "f" * 64},
+        4: {"outputs": ()},
+    }  # fmt: skip
+    calls = tuple(
+        replace(call, record=records[number], **known[number])  # type: ignore[arg-type]
+        for number, call in enumerate(plain)
+    )
+    asked = step_of(PRICED, "prompt", 0, None, "Plan the week.", message=placed[0].id)
+    steps = [asked] + [
+        step_of(PRICED, "model_call", number, asked.id, "gpt-4o", call=call.id) for number, call in enumerate(calls, 1)
+    ]
+    final = step_of(PRICED, "answer", 6, steps[2].id, "Monday", call=calls[1].id, span=span_of(placed[1], 2, "Monday"))
+    world.steps.update(
+        {"priced thought": placed[1].id, "priced answer": final.id, "retry": steps[2].id, "failed": steps[1].id}
+    )
+    world.structure(PRICED, placed, [*steps, final], [], title="Plan the week.", calls=calls, started=START)
 
 
 def build_world(folder: Path) -> World:

@@ -9,6 +9,14 @@ export class Problem extends Error {
 }
 
 const closed = new Set<() => void>();
+let held = 0;
+
+/** While something is shown that would be lost with the page (a key, once), the page does not turn into the sign-in. */
+export function hold(): () => void {
+  held++;
+  let over = false;
+  return () => { if (!over) held--; over = true; };
+}
 
 /** Be told when the server asks for a key. */
 export function whenClosed(told: () => void): () => void {
@@ -19,9 +27,9 @@ export function whenClosed(told: () => void): () => void {
 /** Trade a key for a cookie that this page cannot read. */
 export const signIn = (key: string) => call<{ project: string | null }>("/session", { key });
 
-export async function call<T>(path: string, body?: unknown): Promise<T> {
-  const options: RequestInit = body === undefined ? {} : {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+export async function call<T>(path: string, body?: unknown, method = body === undefined ? "GET" : "POST"): Promise<T> {
+  const options: RequestInit = body === undefined ? { method } : {
+    method, headers: { "content-type": "application/json" }, body: JSON.stringify(body),
   };
   let answer: Response;
   try {
@@ -30,7 +38,7 @@ export async function call<T>(path: string, body?: unknown): Promise<T> {
     throw new Problem(0, "unreachable", "the server does not answer", "check that it is running; this page tries again by itself");
   }
   const data = await answer.json().catch(() => null);
-  if (answer.status === 401) closed.forEach((told) => told());
+  if (answer.status === 401 && !held) closed.forEach((told) => told());
   if (!answer.ok) {
     throw new Problem(answer.status, data?.code ?? "http_error", data?.detail ?? `the server answered ${answer.status}`, data?.fix ?? "try again");
   }

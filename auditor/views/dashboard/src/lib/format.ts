@@ -55,3 +55,27 @@ export function lasted(from: string | null, to: string | null): string {
 export const modelName = (name: string) => (name.startsWith("/") ? (name.replace(/\/+$/, "").split("/").pop() ?? name) : name);
 
 export const brief = (digest: string) => (digest.length > 14 ? `${digest.slice(0, 12)}…` : digest);
+
+export const whole = (value: number | null | undefined) => (value === null || value === undefined ? "?" : value.toLocaleString("en"));
+export const plural = (count: number, one: string) => `${whole(count)} ${one}${count === 1 ? "" : "s"}`;
+
+export function duration(ms: number | null): string {
+  if (ms === null) return "–";
+  if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  return ms < 60_000 ? `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+/** Dollars for the eye: four digits that count; the exact text belongs beside it. */
+export function dollars(text: string): string {
+  const value = Number(text);
+  if (!Number.isFinite(value)) return `$${text}`;
+  if (value === 0) return "$0";
+  if (value > 0 && value < 1e-6) return "< $0.000001";
+  return value >= 1 ? `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}` : `$${value.toLocaleString("en", { maximumSignificantDigits: 3, maximumFractionDigits: 18 })}`;
+}
+
+export function bytes(count: number): string {
+  if (count < 1024) return `${count} B`;
+  if (count < 1024 ** 2) return `${(count / 1024).toFixed(1)} KiB`;
+  return count < 1024 ** 3 ? `${(count / 1024 ** 2).toFixed(1)} MiB` : `${(count / 1024 ** 3).toFixed(1)} GiB`;
+}

@@ -23,4 +23,5 @@ export const link = {
   claim: (claim: string) => `#/claim/${encodeURIComponent(claim)}`,
   why: (step: string) => `#/why/${encodeURIComponent(step)}`,
   methods: () => "#/methods",
+  system: () => "#/system",
 };

@@ -18,10 +18,43 @@ export interface Fidelity {
 export interface FidelityView {
   calls: number; tokens: number; argmax_agreement: number | null; max_logprob_gap: number | null; refused: number; reason: string | null;
 }
+export interface Usage {
+  calls: number; input: number | null; output: number | null; cache_read: number | null; cache_write: number | null;
+  reasoning: number | null; without_tokens: number; without_output: number; cost: string | null; without_price: number; prices: string[];
+}
+export interface Tokens {
+  input: number | null; output: number | null; cache_read: number | null; cache_write: number | null; reasoning: number | null;
+}
+export interface Redaction { rule: string; where: "request" | "response" | "header" | "path"; count: number; values: number }
+export interface Call {
+  id: string; number: number; record: string; step: string | null; model: string; dialect: string | null; at: string | null;
+  purpose: string | null; agent: string | null; spans: number; outputs: number; retry_of: string | null; continues: string | null;
+  tokens: Tokens | null; cost: { usd: string; prices: string; model: string } | null; no_cost: "no price" | "not given" | null;
+  status: number | null; outcome: string | null; unparsed: string | null; first_content_ms: number | null; total_ms: number | null;
+  times: {
+    started: string; upstream_headers: string | null; first_byte: string | null; first_content: string | null;
+    first_tool: string | null; last_byte: string | null;
+  } | null;
+  redactions: Redaction[]; missing: string | null;
+}
+export interface Watermark {
+  project: string; accepted: number; durable: number; projected: number; runs: number; evidence_attached: number;
+}
+/** A free-form report: what a server does not say is absent. */
+export interface HealthReport {
+  trouble?: string[]; notes?: string[]; unreadable?: string[]; ledger?: { position: number };
+  graph?: { position: number; behind: number }; structure?: { position: number }; jobs?: Record<string, number>;
+  workers?: { wanted?: number; alive?: number; restarts?: number }; follower?: { alive: number; restarts: number };
+  recorded?: Record<string, unknown>;
+}
+export interface Key { id: string; project: string | null; scopes: string[]; name: string; made: string; revoked: string | null }
+export interface Project {
+  name: string; fail_closed: boolean; redaction: string[]; patterns: Record<string, string>; vaulted: string[];
+}
 export interface RunRow {
   run: string; title: string; agent: string; model: string; origin: string; tags: string | null; started: string | null;
   ended: string | null; recorded_at: string; position: number; steps: number; calls: number; claims: number; verdicts: Counts;
-  failed_findings: number; gaps: number; fidelity: FidelityView;
+  failed_findings: number; gaps: number; fidelity: FidelityView; usage: Usage;
 }
 export interface Run extends RunRow {
   structure: string; structure_version: number; code: string; records: string[]; aliases: string[]; messages: number;
@@ -36,7 +69,7 @@ export interface Step {
 export interface StepView { step: Step; depth: number; children: number; excerpt: string | null; claims: string[] }
 export interface Part {
   type: "text" | "reasoning" | "tool_call" | "tool_result" | "other";
-  text?: string; arguments?: string; name?: string | null; call_id?: string | null; redacted?: boolean; is_error?: boolean | null;
+  text?: string; arguments?: string; name?: string | null; call_id?: string | null; redacted?: boolean; summary?: boolean; signature?: string | null; is_error?: boolean | null;
   kind?: string; data?: unknown;
 }
 export interface Message { id: string; parent: string | null; role: string; name: string | null; parts: Part[] | null; missing: string | null }

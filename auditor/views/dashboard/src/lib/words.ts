@@ -53,3 +53,30 @@ export const STEP_KINDS = new Set(["prompt", "model_call", "thought", "tool_call
 
 export const plain = (code: string) => code.replaceAll("_", " ");
 export const why = (reason: string | null) => (reason ? `${plain(reason)}: ${REASONS[reason] ?? "no further word"}` : "");
+
+export const OUTCOMES: Record<string, { label: string; means: string; tone: "bad" | "warn" | "calm" }> = {
+  client_cancelled: { label: "client cancelled", means: "The client left before the answer ended; what it had received is recorded.", tone: "warn" },
+  upstream_failed: { label: "upstream failed", means: "The provider did not answer, or broke off.", tone: "bad" },
+  refused: { label: "refused", means: "The call was not let through.", tone: "bad" },
+  crashed: { label: "crashed", means: "The server was killed while it relayed this call; every byte that was on disk is recorded.", tone: "bad" },
+};
+
+export const SCOPES: { name: string; may: string }[] = [
+  { name: "ingest", may: "send calls and telemetry" },
+  { name: "read", may: "read runs, evidence, verdicts" },
+  { name: "audit", may: "start audits, annotate, verify" },
+  { name: "admin", may: "everything, also keys and projects" },
+];
+
+export const MASKS: { name: string; finds: string }[] = [
+  { name: "keys", finds: "API keys of known forms, PEM private keys" },
+  { name: "tokens", finds: "JWTs and Bearer values" },
+  { name: "email", finds: "e-mail addresses" },
+  { name: "card", finds: "card numbers that pass Luhn's check" },
+];
+
+export const MARKS: { name: "accepted" | "durable" | "projected"; means: string }[] = [
+  { name: "accepted", means: "calls, spans, logs and imported runs that were taken" },
+  { name: "durable", means: "of these, in the ledger" },
+  { name: "projected", means: "of these, in the provenance graph" },
+];
