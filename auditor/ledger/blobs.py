@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import zstandard
 
 from auditor.errors import LedgerBroken
+from auditor.ledger.dictionary import TEXT
 
-PLAIN, ZSTD = 0, 1
+PLAIN, ZSTD, ZSTD_RECORD = 0, 1, 2
 LEVEL = 3
 _SMALL = 96
 """Bytes below which compressing costs more than it saves."""
@@ -25,27 +26,43 @@ def pack(data: bytes) -> tuple[int, bytes]:
     """(codec, stored bytes): zstd level 3 where that is smaller, else plain."""
     if len(data) < _SMALL:
         return PLAIN, data
-    small = _compressor().compress(data)
+    small = _tools().into.compress(data)
     return (ZSTD, small) if len(small) < len(data) else (PLAIN, data)
+
+
+def pack_record(data: bytes) -> tuple[int, bytes]:
+    """The same for the canonical bytes of a record, with what records have in common as a dictionary."""
+    small = _tools().record_in.compress(data)
+    return (ZSTD_RECORD, small) if len(small) < len(data) else (PLAIN, data)
 
 
 def unpack(codec: int, data: bytes) -> bytes:
     """Inverse of pack; LedgerBroken when the stored bytes are damaged."""
     if codec == PLAIN:
         return data
-    if codec != ZSTD:
+    if codec not in (ZSTD, ZSTD_RECORD):
         raise LedgerBroken("codec", f"{codec} is not known", "restore the ledger from a backup")
     try:
-        return zstandard.ZstdDecompressor().decompress(data)
+        return (_tools().record_out if codec == ZSTD_RECORD else _tools().out).decompress(data)
     except zstandard.ZstdError as fault:
         raise LedgerBroken("data", f"cannot be decompressed: {fault}", "restore the ledger from a backup") from fault
 
 
-def _compressor() -> zstandard.ZstdCompressor:
-    """One compressor per thread: they must not be shared."""
-    found: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
+class _Tools:
+    """Compressors of one thread: they must not be shared."""
+
+    def __init__(self) -> None:
+        known = zstandard.ZstdCompressionDict(TEXT, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+        self.into = zstandard.ZstdCompressor(level=LEVEL)
+        self.out = zstandard.ZstdDecompressor()
+        self.record_in = zstandard.ZstdCompressor(level=LEVEL, dict_data=known)
+        self.record_out = zstandard.ZstdDecompressor(dict_data=known)
+
+
+def _tools() -> _Tools:
+    found: _Tools | None = getattr(_local, "tools", None)
     if found is None:
-        found = _local.compressor = zstandard.ZstdCompressor(level=LEVEL)
+        found = _local.tools = _Tools()
     return found
 
 

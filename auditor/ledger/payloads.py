@@ -49,7 +49,8 @@ class SqlitePayloads:
         address = payload_address(salt, data)
         codec, packed = pack(data)
         self._waiting[address] = data
-        rows = ((_PAYLOAD, (address, salt, codec, len(data), packed)), (_DEDUP, (plain, address)))
+        key = bytes.fromhex(address)
+        rows = ((_PAYLOAD, (key, salt, codec, len(data), packed)), (_DEDUP, (plain, key)))
         self._writer.put(Write(rows=rows, size=len(packed), done=lambda: self._settle(address)))
         self._addresses.add(plain, address)
         return address
@@ -111,7 +112,7 @@ class SqlitePayloads:
                 self._seen.add(plain)
                 return None
         row = self._known.one("SELECT address FROM dedup WHERE plain=?", (plain,))
-        return str(row[0]) if row else None
+        return bytes(row[0]).hex() if row else None  # type: ignore[call-overload]
 
     def _read_seen(self) -> None:
         seen = Seen()
@@ -128,7 +129,9 @@ class SqlitePayloads:
         if waiting is not None:
             return waiting
         with self._readers.use() as connection:
-            row = connection.execute("SELECT salt, codec, data FROM payloads WHERE address=?", (address,)).fetchone()
+            row = connection.execute(
+                "SELECT salt, codec, data FROM payloads WHERE address=?", (_key(address),)
+            ).fetchone()
         if row is None:
             raise NotFound("payload", f"{address} is not in the ledger", "it was erased or never stored")
         data = unpack(row[1], row[2])
@@ -159,6 +162,14 @@ class SqlitePayloads:
         if row is None:
             raise NotFound("context", f"{own} is not in the ledger", "it was erased or never stored")
         return row[0].hex(), row[1].hex()
+
+
+def _key(address: str) -> bytes:
+    """An address as it is stored; one that is no hash finds nothing."""
+    try:
+        return bytes.fromhex(address)
+    except ValueError:
+        return address.encode()
 
 
 class _Recent:

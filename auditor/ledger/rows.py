@@ -52,7 +52,7 @@ class SqliteRows:
 
     def raw_payloads(self) -> Iterator[tuple[str, bytes, int, bytes | None]]:
         """(address, salt, size, bytes) of every payload; None for bytes that cannot be decompressed."""
-        last = ""
+        last = b""
         while True:
             with self._readers.use() as connection:
                 rows = connection.execute(
@@ -61,9 +61,9 @@ class SqliteRows:
                 ).fetchall()
             for address, salt, size, codec, data in rows:
                 try:
-                    yield address, salt, size, unpack(codec, data)
+                    yield address.hex(), salt, size, unpack(codec, data)
                 except LedgerBroken:
-                    yield address, salt, size, None
+                    yield address.hex(), salt, size, None
             if not rows:
                 return
             last = rows[-1][0]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from auditor.errors import BadSetup, Unavailable
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_SECONDS = 30.0
 
 _TABLES = """
@@ -28,8 +28,8 @@ CREATE INDEX IF NOT EXISTS records_kind ON records(kind, position);
 CREATE INDEX IF NOT EXISTS records_run ON records(run, kind, position) WHERE run IS NOT NULL;
 CREATE INDEX IF NOT EXISTS records_claim ON records(claim, kind, position) WHERE claim IS NOT NULL;
 CREATE TABLE IF NOT EXISTS payloads(
-  address TEXT PRIMARY KEY, salt BLOB NOT NULL, codec INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS dedup(plain BLOB PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
+  address BLOB PRIMARY KEY, salt BLOB NOT NULL, codec INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS dedup(plain BLOB PRIMARY KEY, address BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contexts(h BLOB PRIMARY KEY, parent BLOB NOT NULL, address BLOB NOT NULL) WITHOUT ROWID;
 """
 
@@ -65,6 +65,9 @@ def prepare(path: Path) -> None:
         raise BadSetup(str(path), str(fault), "name a ledger file or a new path in AUDITOR_LEDGER") from fault
     finally:
         connection.close()
+    if version < SCHEMA:
+        problem = f"was written before the first release (schema {version}) and cannot be read"
+        raise BadSetup(str(path), problem, "name a new path in AUDITOR_LEDGER")
     if version > SCHEMA:
         raise BadSetup(str(path), f"was written by a newer version (schema {version})", "upgrade this server")
 

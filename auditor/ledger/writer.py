@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import Unavailable
-from auditor.ledger.blobs import pack
+from auditor.ledger.blobs import pack_record
 from auditor.ledger.chain import ZERO, link
 from auditor.ledger.protocol import Fence, Head, Stored
 from auditor.ledger.schema import connect
@@ -233,7 +233,7 @@ class _Tail:
         own = leaf_hash(data)
         self.position += 1
         self.chain = link(self.chain, own)
-        codec, packed = pack(data)
+        codec, packed = pack_record(data)
         rows.append((
             self.position, own, self.chain, ready.kind, ready.project, ready.source, seq, ready.run, ready.claim,
             codec, packed,

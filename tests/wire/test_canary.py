@@ -193,7 +193,7 @@ def assert_payloads_are_clean(data: Path) -> None:
         for stored in ledger.records():
             assert b"CANARY" not in stored.record.canonical()
         with ledger._readers.use() as connection:
-            addresses = [row[0] for row in connection.execute("SELECT address FROM payloads")]
+            addresses = [row[0].hex() for row in connection.execute("SELECT address FROM payloads")]
         assert addresses
         for address in addresses:
             assert not any(needle in ledger.payload(address) for needle in NEEDLES)

@@ -89,7 +89,7 @@ def test_a_failed_commit_is_told_and_payloads_wait_for_the_next(tmp_path: Path) 
         ledger.append([entry("second")])
     other.execute("ALTER TABLE away RENAME TO records")
     assert ledger.append([entry("third")])[0].position == 1
-    assert other.execute("SELECT count(*) FROM payloads WHERE address=?", (address,)).fetchone() == (1,)
+    assert other.execute("SELECT count(*) FROM payloads WHERE address=?", (bytes.fromhex(address),)).fetchone() == (1,)
     other.close()
     assert verify(ledger).intact
     ledger.close()

@@ -181,7 +181,7 @@ def test_damaged_bytes_are_never_handed_out(path: Path) -> None:
     connection.close()
     ledger = SqliteLedger(path)
     with pytest.raises(LedgerBroken):
-        ledger.payload(address)
+        ledger.payload(address.hex())
     ledger.close()
 
 
