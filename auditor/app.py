@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -131,15 +132,15 @@ class Server:
 
 def worker_command(settings: Settings) -> list[str]:
     """How a worker process of this server is started."""
-    command = [sys.executable, "-m", "auditor", "work", "--follow-parent", "--data", str(settings.data),
-               "--ledger", settings.ledger_url]  # fmt: skip
+    command = [sys.executable, "-m", "auditor", "work", "--follow-parent", str(os.getpid()),
+               "--data", str(settings.data), "--ledger", settings.ledger_url]  # fmt: skip
     return command + (["--models", str(settings.models)] if settings.models else [])
 
 
 def follow_command(settings: Settings) -> list[str]:
     """How the process that follows this server is started."""
-    command = [sys.executable, "-m", "auditor", "work", "--follow", "--follow-parent", "--data", str(settings.data),
-               "--ledger", settings.ledger_url, "--graph", settings.graph_url]  # fmt: skip
+    command = [sys.executable, "-m", "auditor", "work", "--follow", "--follow-parent", str(os.getpid()),
+               "--data", str(settings.data), "--ledger", settings.ledger_url, "--graph", settings.graph_url]  # fmt: skip
     return command + (["--models", str(settings.models)] if settings.models else [])
 
 

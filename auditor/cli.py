@@ -98,8 +98,8 @@ def serve(**flags: Any) -> None:
 @click.option("--name", default="", help="Shown as the owner of its jobs.  [default: host:pid]")
 @click.option("--until-idle", is_flag=True, help="Stop when no job is ready.")
 @click.option("--follow", "following", is_flag=True, help="Run no jobs; ingest, structure and project what comes.")
-@click.option("--follow-parent", is_flag=True, hidden=True)
-def work(settings: Settings, name: str, until_idle: bool, following: bool, follow_parent: bool) -> None:
+@click.option("--follow-parent", type=int, hidden=True, help="Stop when this process is no longer the parent.")
+def work(settings: Settings, name: str, until_idle: bool, following: bool, follow_parent: int | None) -> None:
     """Run a worker: it leases jobs from the ledger's queue, replays calls and appends evidence and verdicts."""
     if following:
         from auditor.follow import follow

@@ -17,6 +17,7 @@ from typing import Any
 
 from auditor.capture.ingest import Ingester
 from auditor.capture.spool import SPOOL
+from auditor.jobs.executors.local import stop_with
 from auditor.ledger.open import open_ledger
 from auditor.models import ModelsTable, read_models
 from auditor.projection.follower import Follower
@@ -33,14 +34,14 @@ SLICE = 1.0
 """Seconds of work a reader gets after it waited longest."""
 
 
-def follow(settings: Settings, *, follow_parent: bool = False) -> None:
-    """Follow until SIGTERM or SIGINT (or, with `follow_parent`, until the parent dies)."""
+def follow(settings: Settings, *, follow_parent: int | None = None) -> None:
+    """Follow until SIGTERM or SIGINT (or, with `follow_parent`, until that process is not our parent)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if follow_parent:
-        threading.Thread(target=_stop_with, args=(os.getppid(), stop), name="parent", daemon=True).start()
+    if follow_parent is not None:
+        stop_with(follow_parent, stop)
     settings.data.mkdir(parents=True, exist_ok=True)
     lock = os.open(settings.data / "follow.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -158,10 +159,3 @@ def _alone(lock: int, stop: threading.Event) -> bool:
             continue
         return True
     return False
-
-
-def _stop_with(parent: int, stop: threading.Event) -> None:
-    """A killed server must not leave its follower behind: its successor starts its own."""
-    while not stop.wait(0.5):
-        if os.getppid() != parent:
-            stop.set()

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import NotFound
+from auditor.jobs.executors.local import stop_with
 from auditor.jobs.protocol import Job
 from auditor.jobs.queue import SqliteQueue
 from auditor.jobs.worker import Context, Handler, Worker
@@ -27,8 +27,8 @@ from auditor.verdict.combine import judge
 from auditor.verdict.protocol import Cited, Protocol
 
 
-def work(settings: Settings, name: str = "", *, until_idle: bool = False, follow_parent: bool = False) -> int:
-    """Run one worker until SIGTERM or SIGINT (or, with `follow_parent`, until its parent dies); jobs it completed."""
+def work(settings: Settings, name: str = "", *, until_idle: bool = False, follow_parent: int | None = None) -> int:
+    """Run one worker until SIGTERM or SIGINT (or until `follow_parent` is not our parent); jobs it completed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     ledger = open_ledger(settings.ledger_url)
     assert isinstance(ledger, SqliteLedger), "the only store so far"
@@ -36,8 +36,8 @@ def work(settings: Settings, name: str = "", *, until_idle: bool = False, follow
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if follow_parent:
-        threading.Thread(target=_stop_with, args=(os.getppid(), stop), name="parent", daemon=True).start()
+    if follow_parent is not None:
+        stop_with(follow_parent, stop)
     queue = SqliteQueue(ledger.path, ledger)
     try:
         worker = Worker(queue, ledger, handlers(models, settings.cache), name=name)
@@ -45,13 +45,6 @@ def work(settings: Settings, name: str = "", *, until_idle: bool = False, follow
     finally:
         queue.close()
         ledger.close()
-
-
-def _stop_with(parent: int, stop: threading.Event) -> None:
-    """A killed server must not leave workers behind: its successor starts its own."""
-    while not stop.wait(0.5):
-        if os.getppid() != parent:
-            stop.set()
 
 
 def handlers(models: ModelsTable, cache: Path) -> Mapping[str, Handler]:

@@ -347,7 +347,9 @@ def main() -> None:
     print("megabytes of 10^6 bytes; naive under zstd-3 is a tenth of the calls, scaled")
     worst = max(one["resent_over_once"] for one in figures.values())
     below = min(one["below_naive"] for one in figures.values())
+    unique = max(one["over_unique"] for one in figures.values())
     bars = [
+        bar("ledger with resent contexts / unique content as raw JSON", unique, "<= 1.3", unique <= 1.3),
         bar("ledger with resent contexts / ledger with each message sent once", worst, "<= 1.3", worst <= 1.3),
         bar(f"{options.turns}-turn agents below naive JSON", below, ">= 40", below >= 40),
     ]  # fmt: skip

@@ -133,7 +133,9 @@ def _continued(present: list[Any], entry: dict[str, Any]) -> dict[str, Any] | No
         found = same or close
         return found[-1] if found else None
     is_piece = "function" in entry or "thinking" in entry or "signature" in entry
-    if is_piece and not entry.get("id") and rows and not (entry.get("function") or {}).get("name"):
+    function = entry.get("function")
+    named = isinstance(function, dict) and function.get("name")
+    if is_piece and not entry.get("id") and rows and not named:
         return rows[-1]
     return None
 

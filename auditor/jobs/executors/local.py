@@ -19,7 +19,7 @@ LONGEST_PAUSE = 30.0
 class LocalExecutor:
     """Keeps `count` copies of `command` running between start() and stop().
 
-    `command` is the whole command line, e.g. [sys.executable, "-m", "auditor", "work", "--follow-parent"];
+    `command` is the whole command line, e.g. [sys.executable, "-m", "auditor", "work", "--follow-parent", "17"];
     `environment` is added to ours. A worker that dies is started again, after a pause that doubles while it keeps
     dying within a second of its start.
     """
@@ -101,3 +101,18 @@ class _Slot:
         self.started = 0.0
         self.pause = 0.0
         self.restart_at: float | None = None
+
+
+def stop_with(parent: int, stop: threading.Event) -> None:
+    """Set `stop` when `parent` (a process id) is no longer our parent: a killed server must leave nobody behind.
+
+    The number comes from the parent itself; one that died while we started would not be told from a later one.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if stop.wait(0.5):
+                return
+        stop.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
