@@ -95,7 +95,7 @@ def test_killed_under_load_nothing_acknowledged_is_lost(serve: Serve, tmp_path: 
         stop.set()
         worker.join()
         ledger = SqliteLedger(tmp_path / "data" / "ledger.db")
-        with (tmp_path / "data" / "follow.lock").open() as lock:
+        with (tmp_path / "data" / "follow.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the killed server's follower is gone
             Ingester(ledger, ModelsTable(), tmp_path / "data" / "spool").step()
         try:
