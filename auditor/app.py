@@ -139,8 +139,8 @@ def worker_command(settings: Settings) -> list[str]:
 
 def follow_command(settings: Settings) -> list[str]:
     """How the process that follows this server is started."""
-    command = [sys.executable, "-m", "auditor", "work", "--follow", "--follow-parent", str(os.getpid()),
-               "--data", str(settings.data), "--ledger", settings.ledger_url, "--graph", settings.graph_url]  # fmt: skip
+    command = [sys.executable, "-m", "auditor", "work", "--follow", "--follow-parent", str(os.getpid()), "--data",
+               str(settings.data), "--ledger", settings.ledger_url, "--graph", settings.graph_url]  # fmt: skip
     return command + (["--models", str(settings.models)] if settings.models else [])
 
 

@@ -86,7 +86,8 @@ def test_any_cutting_gives_the_same_as_the_whole(data: bytes, sizes: list[int], 
 
 @pytest.mark.parametrize(
     "text", ["task-management-system-of-ours", "a disk-usage-of-something-long", "sk-short", "eyJust a word",
-             "Bearer of news", "4111 1111 1111 1112", "1234567890123456", "finish_reason", "me@home", "2024-01-01 12:00:00 17 18 19 20"],
+             "Bearer of news", "4111 1111 1111 1112", "1234567890123456", "finish_reason", "me@home",
+              "2024-01-01 12:00:00 17 18 19 20"],
 )  # fmt: skip
 def test_what_only_looks_alike_stays(text: str) -> None:
     assert masked(text.encode(), compile_rules(ALL))[0] == text.encode()
