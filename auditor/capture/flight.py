@@ -1,8 +1,12 @@
 """One call while it is relayed: what is known of it, and its frames in the spool."""
 
+import logging
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -15,7 +19,11 @@ from auditor.capture.spool import END, NOTE, REQUEST, RESPONSE, STATUS, Spool
 from auditor.records.exchange import Joins, Outcome, Redaction
 from auditor.records.times import time_text
 
+LOG = logging.getLogger("auditor.capture")
 _TIME = struct.Struct("<Q")
+MOST_TOLD = 1000
+"""Masked values that a record tells apart; the rest are counted together."""
+_REFUSED = "the spool could not be written, or what there is to say of the call is too long"
 _FROM_OUTSIDE = {"run", "step", "tags", "purpose", "traceparent", "session"}
 """Joins that are the client's own words."""
 
@@ -24,7 +32,7 @@ class Unrecorded:
     """Stands for the spool where a caller was turned away at the door: nothing of it is kept."""
 
     def begin(self, meta: bytes) -> int:
-        return 0
+        return 1
 
     def add(self, kind: int, stream: int, payload: bytes) -> bool:
         return True
@@ -34,6 +42,20 @@ class Unrecorded:
 
     def trouble(self) -> list[str]:
         return []
+
+
+def _harmless(step: Callable[..., None]) -> Callable[..., None]:
+    """Whatever goes wrong with recording makes the call a gap; it never reaches the call itself."""
+
+    @wraps(step)
+    def taken(flight: "Flight", *arguments: Any, **options: Any) -> None:
+        try:
+            step(flight, *arguments, **options)
+        except Exception as fault:  # noqa: BLE001 - the user's call goes on; what was lost is said
+            LOG.exception("a call could not be recorded")
+            flight.lost(f"{type(fault).__name__}: {fault}")
+
+    return taken
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,11 +82,13 @@ class Flight:
     """`crashed` until it ends in another way."""
     _stream: int = 0
     _broken: bool = field(default=False)
+    _why: str = ""
     _request: BodyMask | None = None
     _response: BodyMask | None = None
     _found: tuple[Redaction, ...] = ()
     _noted: tuple[str, ...] = ()
 
+    @_harmless
     def begin(self) -> None:
         """The call is known; from here a crash leaves a record."""
         self.path, route = self._masked_path(self.path), self._masked(self.route, "path")
@@ -78,7 +102,9 @@ class Flight:
         })  # fmt: skip
         self._request = self._mask("request", self.request_headers)
         self._stream = self.spool.begin(meta)
+        self._broken = self._stream == 0
 
+    @_harmless
     def asked(self, data: bytes, *, last: bool = False) -> None:
         """Bytes of the request; after the `last` none are held back."""
         self.sent += len(data)
@@ -88,6 +114,7 @@ class Flight:
             kept += self._request.close()
         self._keep_request(kept)
 
+    @_harmless
     def answered(self, status: int, headers: dict[str, str]) -> None:
         """Status and headers of the answer."""
         self.status = status
@@ -97,6 +124,7 @@ class Flight:
         head = {"status": status, "headers": headers, "at": time.time_ns(), "upstream": self.upstream}
         self._add(STATUS, orjson.dumps(head))
 
+    @_harmless
     def gave(self, data: bytes) -> None:
         """Bytes the client was sent."""
         self.relayed += len(data)
@@ -106,20 +134,24 @@ class Flight:
 
     def end(self) -> None:
         """The call is over, however it ended."""
-        end = {"outcome": self.outcome, "upstream": self.upstream, "at": time.time_ns(), "relayed": self.relayed}
-        if self._request is not None:
-            self._keep_request(self._request.close())
-        if self._response is not None:
-            self._keep_response(self._response.close())
+        self._close()
+        end: dict[str, object] = {
+            "outcome": self.outcome, "upstream": self.upstream, "at": time.time_ns(), "relayed": self.relayed,
+        }  # fmt: skip
         self._say_masked(end)
-        self.spool.add(END, self._stream, orjson.dumps(end))
+        if not self.spool.add(END, self._stream, orjson.dumps(end)):
+            self._broken = True
         if self._broken:
             gap = {
                 "what": f"exchange {self.method} {self.path} begun {time_text(self.started)}",
-                "why": f"could not be recorded: {'; '.join(self.spool.trouble()) or 'the spool could not be written'}",
+                "why": f"could not be recorded: {self._why or '; '.join(self.spool.trouble()) or _REFUSED}",
                 "run": self.joins.run, "project": self.admission.project,
             }  # fmt: skip
             self.spool.lose(orjson.dumps(gap))
+
+    def lost(self, why: str) -> None:
+        """Part of this call is not recorded."""
+        self._broken, self._why = True, why
 
     def masked(self, data: bytes, where: Where) -> bytes:
         """Bytes that will be recorded in another form than they came in."""
@@ -129,6 +161,14 @@ class Flight:
         return kept
 
     # --- inside
+
+    @_harmless
+    def _close(self) -> None:
+        """What was held back."""
+        if self._request is not None:
+            self._keep_request(self._request.close())
+        if self._response is not None:
+            self._keep_response(self._response.close())
 
     def _mask(self, where: Where, headers: dict[str, str]) -> BodyMask:
         rules = compile_rules(self.admission.redaction, self.admission.patterns)
@@ -180,7 +220,10 @@ class Flight:
             if body is not None and body.found:
                 self._found = merged(self._found, body.found)
         if self._found:
-            end["redacted"] = [[one.rule, one.where, one.hash, one.count] for one in self._found]
+            told, rest = self._found[:MOST_TOLD], self._found[MOST_TOLD:]
+            end["redacted"] = [[one.rule, one.where, one.hash, one.count] for one in told]
+            if rest:
+                end["redacted"] += [["more", "request", f"{len(rest)} more values", sum(one.count for one in rest)]]  # type: ignore[operator]
 
     def _add(self, kind: int, payload: bytes) -> None:
         if not self._broken and not self.spool.add(kind, self._stream, payload):

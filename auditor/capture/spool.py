@@ -40,7 +40,13 @@ CROWDED = 2**24
 """Bytes waiting for a slow disk beyond which long bodies are asked to slow down."""
 RETRY_SECONDS = 0.5
 FRAME_BYTES = 2**18
-"""Largest payload of one frame; longer ones are cut."""
+"""Largest payload of a frame of body bytes; longer ones are cut."""
+MOST_FRAME = 2**20
+"""Largest payload of any frame; what is said of a call (headers, masks) and does not fit makes it a gap."""
+ROOM_SECONDS = 0.25
+"""A body waits at most this long for a slow disk, piece by piece; then the call goes on and memory holds the bytes."""
+HUNG_SECONDS = 5.0
+"""A write under way for longer is said in /healthz."""
 MOST_GAPS = 1000
 
 BEGIN, REQUEST, STATUS, RESPONSE, END, GAP, NOTE = 1, 2, 3, 4, 5, 6, 7
@@ -58,6 +64,9 @@ class Spool:
         self._written = 0
         self._durable = 0
         self._flushing: asyncio.Handle | None = None
+        self._writing = 0.0
+        """Loop time at which the write under way began, 0 when there is none."""
+        self._retired: list[int] = []
         self._syncing = False
         self._timer: asyncio.TimerHandle | None = None
         self._next = 1
@@ -73,7 +82,8 @@ class Spool:
     async def open(self) -> None:
         """Take a folder of our own; OSError when there can be none."""
         self._loop = asyncio.get_running_loop()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="spool-sync")
         early = self._root / f".{secrets.token_hex(8)}"
         early.mkdir(parents=True, mode=0o700)
         # Locked before it gets its name: nobody may find it unlocked and take us for dead.
@@ -92,15 +102,17 @@ class Spool:
         return self._added - self._durable
 
     def begin(self, meta: bytes) -> int:
-        """A new stream; its number."""
+        """A new stream; its number, or 0 when it cannot be kept: it is a gap then."""
         stream = self._next
         self._next += 1
-        self.add(BEGIN, stream, meta)
-        return stream
+        return stream if self.add(BEGIN, stream, meta) else 0
 
     def add(self, kind: int, stream: int, payload: bytes) -> bool:
         """Append to a stream. False when memory is full because the disk refuses: the stream is then a gap."""
-        if len(payload) > FRAME_BYTES:
+        if len(payload) > FRAME_BYTES and kind not in (REQUEST, RESPONSE):
+            if len(payload) > MOST_FRAME:
+                return False
+        elif len(payload) > FRAME_BYTES:
             cuts = range(0, len(payload), FRAME_BYTES)
             return all([self.add(kind, stream, payload[cut : cut + FRAME_BYTES]) for cut in cuts])
         # How a call ended is small and worth more than its bytes.
@@ -120,8 +132,9 @@ class Spool:
         return self._waiting > CROWDED and self._fault is None
 
     async def room(self) -> None:
-        """Wait until the disk has caught up, or refuses: losing bytes is worse than a slower body."""
-        while self.crowded:
+        """Wait a moment until the disk has caught up, or refuses: losing bytes is worse than a slower body."""
+        deadline = self._loop.time() + ROOM_SECONDS
+        while self.crowded and self._loop.time() < deadline:
             await asyncio.sleep(SYNC_SECONDS / 2)
 
     def lose(self, gap: bytes) -> None:
@@ -140,12 +153,15 @@ class Spool:
             return
         future = self._loop.create_future()
         self._waiters.append((self._added, future))
-        if not self._syncing:
+        if not self._syncing and not self._writing:
             self._sync()
         await future
 
     def trouble(self) -> list[str]:
         """Sentences: what cannot be written at the moment."""
+        if self._fault is None and self._writing and self._loop.time() - self._writing > HUNG_SECONDS:
+            seconds = self._loop.time() - self._writing
+            return [f"capture: the disk has not answered a write of the spool for {seconds:.0f} s"]
         if self._fault is None:
             return []
         lost = len(self._gaps) + self._dropped
@@ -159,36 +175,56 @@ class Spool:
         """Write what is left and let go of the folder."""
         with suppress(Unavailable):
             await self.settle()
-        self._pool.shutdown(wait=True)
+        if self._added > self._durable:
+            LOG.error("%d bytes of calls could not be written to the spool and are lost", self._added - self._durable)
+        self._writer.shutdown(wait=True)
+        self._syncer.shutdown(wait=True)
+        for file in self._retired:
+            os.close(file)
         os.close(self._file)
         os.close(self._lock)
 
     # --- inside
 
     def _flush(self) -> None:
-        """Hand what was added to the system; from here it outlives this process."""
+        """Hand what was added to the writing thread, and so to the system: from there it outlives this process."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        if not self._pieces:
+        if not self._pieces or self._writing:
             return
-        data = b"".join(self._pieces)
-        try:
-            if self._size >= SEGMENT_BYTES and not self._syncing:
-                self._rotate()
-            self._write(data)
-        except OSError as fault:
-            self._pieces = [data]
+        data, self._pieces = b"".join(self._pieces), []
+        self._writing = self._loop.time()
+        done = self._loop.run_in_executor(self._writer, self._write, data)
+        done.add_done_callback(lambda result: self._wrote(data, result))
+
+    def _wrote(self, data: bytes, done: "asyncio.Future[None]") -> None:
+        self._writing = 0.0
+        fault = done.exception()
+        if fault is not None:
+            self._pieces.insert(0, data)
             self._failed(fault)
+            if self._flushing is not None:
+                self._flushing.cancel()
             self._flushing = self._loop.call_later(RETRY_SECONDS, self._flush)
             return
-        self._pieces = []
         self._fault = None
         self._written += len(data)
-        if not self._syncing and self._timer is None:
-            self._timer = self._loop.call_later(SYNC_SECONDS, self._sync)
+        if self._pieces:
+            self._flush()
+        if not self._syncing:
+            if self._waiters:
+                self._sync()
+            elif self._timer is None:
+                self._timer = self._loop.call_later(SYNC_SECONDS, self._sync)
 
     def _write(self, data: bytes) -> None:
+        """In the writing thread. What was written in part is taken back, so that it can be written again."""
+        if self._size >= SEGMENT_BYTES:
+            try:
+                self._rotate()
+            except OSError as fault:  # the segment that is open can grow on
+                LOG.warning("no new spool segment could be begun: %s", fault)
         try:
             view = memoryview(data)
             while view:
@@ -211,7 +247,7 @@ class Spool:
         finally:
             os.close(folder)
         if self._file >= 0:
-            os.close(self._file)
+            self._retired.append(self._file)  # a sync may still be under way on it
         self._file, self._size, self._segment = file, 0, self._segment + 1
 
     def _sync(self) -> None:
@@ -220,11 +256,13 @@ class Spool:
             self._timer = None
         self._syncing = True
         upto = self._written
-        done = self._loop.run_in_executor(self._pool, os.fdatasync, self._file)
+        done = self._loop.run_in_executor(self._syncer, os.fdatasync, self._file)
         done.add_done_callback(lambda result: self._synced(upto, result))
 
     def _synced(self, upto: int, done: "asyncio.Future[None]") -> None:
         self._syncing = False
+        while self._retired:
+            os.close(self._retired.pop())
         fault = done.exception()
         if fault is not None:
             self._failed(fault)
@@ -237,8 +275,8 @@ class Spool:
                 waiter.set_result(None)
         if not self._pieces:
             self._say_gaps()
-        if self._written > self._durable:
-            self._timer = self._loop.call_later(SYNC_SECONDS, self._sync)
+        if self._written > self._durable and self._timer is None:
+            self._timer = self._loop.call_later(0 if self._waiters else SYNC_SECONDS, self._sync)
 
     def _failed(self, fault: BaseException) -> None:
         reason = getattr(fault, "strerror", None) or str(fault)
@@ -275,7 +313,7 @@ def frames(data: bytes, base: int) -> Iterator[tuple[int, int, int, int]]:
     while place + _HEAD.size <= end:
         length, check, kind, stream = _HEAD.unpack_from(data, place)
         start = place + _HEAD.size
-        if length > FRAME_BYTES or start + length > end:
+        if length > MOST_FRAME or start + length > end:
             return
         if crc32(memoryview(data)[place + 8 : start + length]) != check:
             return

@@ -11,14 +11,14 @@ from typing import Any
 
 import orjson
 
-from auditor.capture.spool import BEGIN, END, FRAME_BYTES, GAP, NOTE, REQUEST, RESPONSE, STATUS, frames, segment_name
+from auditor.capture.spool import BEGIN, END, GAP, MOST_FRAME, NOTE, REQUEST, RESPONSE, STATUS, frames, segment_name
 
 READ_BYTES = 2**22
 MOST_HELD = 2**18
 """Bytes of a call kept in memory until it ends; the rest is read from its file then."""
 _DAMAGE = 2**62
 """Streams have small numbers; a damaged segment is one of its own."""
-assert READ_BYTES > 2 * FRAME_BYTES
+assert READ_BYTES > 2 * MOST_FRAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,24 @@ class OwnerReader:
                 yield from self._frame(kind, number, Piece(self._segment, offset, length, payload))
             if self._offset > last:
                 continue
-            if (self.folder / segment_name(self._segment + 1)).exists():
+            following = self._following()
+            if following is not None:
                 if len(data) > self._offset - last:
                     yield from self._damaged()
-                self._segment, self._offset = self._segment + 1, 0
+                self._segment, self._offset = following, 0
                 continue
             if dead:
                 self.finished = True
                 left, self._open = list(self._open.values()), {}
                 yield from left
             return
+
+    def _following(self) -> int | None:
+        """The next segment there is."""
+        if (self.folder / segment_name(self._segment + 1)).exists():
+            return self._segment + 1
+        later = [number for path in self.folder.glob("*.spool") if (number := int(path.stem)) > self._segment]
+        return min(later, default=None)
 
     def payload(self, piece: Piece) -> bytes:
         """The payload of a frame."""
@@ -158,10 +166,12 @@ class OwnerReader:
                 self._begun[number] = piece.segment
             return
         if kind == BEGIN:
-            self._open[number] = Stream(owner=self.name, number=number, meta=orjson.loads(payload))
+            meta = _read(payload)
+            gap = {"what": "a call", "why": "what the spool says of its beginning cannot be read"} if not meta else None
+            self._open[number] = Stream(owner=self.name, number=number, meta=meta, gap=gap)
         elif kind == GAP:
             held.add(number)
-            yield Stream(owner=self.name, number=number, meta={}, gap=orjson.loads(payload), segments={piece.segment})
+            yield Stream(owner=self.name, number=number, meta={}, gap=_gap(_read(payload)), segments={piece.segment})
             return
         stream = self._open.get(number)
         if stream is None:
@@ -177,11 +187,11 @@ class OwnerReader:
         elif kind == RESPONSE:
             stream.response.append(piece)
         elif kind == STATUS:
-            stream.status = orjson.loads(payload)
+            stream.status = _read(payload)
         elif kind == NOTE:
-            stream.notes |= orjson.loads(payload)
+            stream.notes |= _read(payload)
         elif kind == END:
-            stream.end = orjson.loads(payload)
+            stream.end = _read(payload)
             del self._open[number]
             yield stream
 
@@ -201,6 +211,19 @@ class OwnerReader:
             except FileNotFoundError:
                 return None
         return file
+
+
+def _read(payload: bytes) -> dict[str, Any]:
+    """What a frame says; one that cannot be read says nothing, and must not stop the calls behind it."""
+    try:
+        said = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _gap(said: dict[str, Any]) -> dict[str, Any]:
+    return {"what": "something", "why": "what the spool says of it cannot be read"} | said
 
 
 def owners(root: Path) -> list[Path]:

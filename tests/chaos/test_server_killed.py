@@ -18,5 +18,6 @@ def test_killed_under_load_nothing_promised_is_lost(tmp_path: Path) -> None:
     found = bench.trial(tmp_path, 20, 1, progress=lambda _: None)
     assert found["broken"] == [] and found["verifies"], found["problems"]
     assert found["spans_promised"] > 1000 and found["calls_promised"] > 40 and found["whole_answers_promised"] > 10
+    assert (found["spans_doubled"], found["calls_altered"]) == (0, 0)
     assert (found["spans_lost"], found["calls_lost"], found["calls_short"], found["calls_doubled"]) == (0, 0, 0, 0)
     assert found["outcomes"].get("crashed", 0) > 5

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from auditor.access.protocol import Admission
+from auditor.capture.spool import END
 from auditor.errors import Unavailable
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
@@ -239,3 +240,47 @@ def test_a_server_that_stops_keeps_what_it_relayed(upstream: Any, reply: Any, se
     assert again.payload(found[0].response) == b"data: 1\n\n"  # type: ignore[arg-type]
     assert json.loads(again.payload(found[0].request))["model"] == "m"  # type: ignore[arg-type]
     again.close()
+
+
+def test_what_is_said_of_a_call_may_be_long_and_stops_nobody(upstream: Any, serve: Any) -> None:
+    """Ten thousand secrets, half a megabyte of headers: recorded or a gap, and the next call is recorded."""
+    server = serve()
+    many = b" ".join(b"sk-%024d" % number for number in range(10_000))
+    assert post(server.port, BODY[:-1] + b',"x":"' + many + b'"}').endswith(b"{}")
+    assert post(server.port).endswith(b"{}")
+    first, second = [read(Exchange, dict(one.record.body)) for one in server.records(2)]
+    assert second.redacted == () and server.ingester.trouble is None
+    assert sum(one.count for one in first.redacted) == 10_000 and len(first.redacted) <= 1002
+
+
+def test_a_frame_that_cannot_be_read_is_one_gap(serve: Any, upstream: Any) -> None:
+    server = serve()
+    spool = server.proxy.spool
+    spool._loop.call_soon_threadsafe(lambda: spool.add(END, spool.begin(b"{not json"), b"{}"))
+    assert post(server.port).endswith(b"{}")
+    assert len(server.records(1)) == 1
+    (gap,) = [read(Gap, dict(one.record.body)) for one in server.records(1, "gap")]
+    assert "cannot be read" in gap.why
+
+
+def test_a_segment_that_cannot_be_begun_loses_nothing(
+    upstream: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    monkeypatch.setattr("auditor.capture.spool.SEGMENT_BYTES", 1000)
+    real = os.open
+
+    def full(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        if str(path).endswith(".spool") and flags & os.O_CREAT:
+            raise OSError(24, "Too many open files")
+        return real(path, flags, mode, **more)
+
+    monkeypatch.setattr("auditor.capture.spool.os.open", full)
+    for _ in range(5):
+        post(server.port)
+    server.records(5)
+    monkeypatch.setattr("auditor.capture.spool.os.open", real)
+    for _ in range(5):
+        post(server.port)
+    assert len(server.records(10)) == 10
+    until(lambda: len(list(server.proxy.spool.folder.glob("*.spool"))) == 1)
