@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ from auditor.ledger.protocol import Ledger
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
 from auditor.models import ModelsTable, read_models
-from auditor.projection.names import run_key
+from auditor.projection.names import owner, project_key
 from auditor.settings import Settings
 from auditor.views.api import build_api
 from auditor.views.api.gate import ApiGate
@@ -173,15 +173,11 @@ def build_app(settings: Settings, server: Server | None = None) -> ASGIApp:
 def _api(server: Server, project: str | None) -> ASGIApp:
     """The audit API of one project, or of all."""
     ledger: Ledger = server.ledger if project is None else ProjectLedger(server.ledger, project)
-    library = Library(ledger)
-
-    def owns() -> Callable[[str], bool]:
-        return {run_key(str(project), shelf.run) for shelf in library.shelves()}.__contains__
-
+    graph = server.graph if project is None else ProjectGraph(server.graph, project_key(project), owner)
     return build_api(
-        ledger=ledger, graph=server.graph if project is None else ProjectGraph(server.graph, owns),
+        ledger=ledger, graph=graph,
         audits=server.audits, health=server if project is None else ProjectHealth(server, project),
-        library=library, verify=lambda: verify(server.ledger), office=server.office,
+        library=Library(ledger), verify=lambda: verify(server.ledger), office=server.office,
     )  # fmt: skip
 
 
@@ -214,13 +210,13 @@ def _health_routes(pages: FastAPI, server: Server) -> None:
 
     @pages.get("/metrics")
     def metrics(request: Request) -> PlainTextResponse:
-        if server.keys.any_keys():
-            client = request.client.host if request.client else None
-            try:
-                server.gate.admit(request.scope["headers"], "read", project=None, client=client)
-            except Refused as fault:
-                return PlainTextResponse(f"{fault}\n", status_code=fault.status)
-        text = _prometheus(server.view()) + _marks(server.watermarks())
+        client = request.client.host if request.client else None
+        try:
+            admission = server.gate.admit(request.scope["headers"], "read", project=None, client=client)
+        except Refused as fault:
+            return PlainTextResponse(f"{fault}\n", status_code=fault.status)
+        health = server if admission.every_project else ProjectHealth(server, admission.project)
+        text = _prometheus(health.view()) + _marks(health.watermarks())
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from auditor.errors import BadInput
 from auditor.ledger.protocol import Stored
 from auditor.projection.evidence_mapping import map_audit, map_evidence, map_verdict
-from auditor.projection.names import record_node, run_key, run_node, span_node
+from auditor.projection.names import project_key, record_node, run_key, run_node, span_node
 from auditor.projection.run_mapping import LABEL, Mapped, map_structure
 from auditor.records.evidence import Evidence
 from auditor.records.exchange import Exchange, Gap, Transcript
@@ -73,7 +73,7 @@ def _exchange(own: str, exchange: Exchange, record: Record) -> Mapped:
         "kind": "exchange", "status": exchange.status, "outcome": exchange.outcome, "dialect": exchange.dialect,
         "model": exchange.model and short(exchange.model, 200), "upstream": short(exchange.upstream, 200),
         "purpose": joins.purpose and short(joins.purpose, 200), "request": _address(exchange.request),
-        "response": _address(exchange.response), "relayed": exchange.relayed,
+        "response": _address(exchange.response), "relayed": exchange.relayed, **_homeless(record, key),
     }  # fmt: skip
     label = short(f"{exchange.method} {exchange.path.partition('?')[0]} {exchange.status or exchange.outcome}", LABEL)
     node = Node(id=record_node("exchange", own), kind="Entity", type="DataObject", run=key, label=label,
@@ -98,7 +98,8 @@ def _span(span: TelemetrySpan, record: Record) -> Mapped:
     key = run_key(record.project, run) if run else None
     own = span_node(record.project, span.trace_id, span.span_id)
     node = Node(id=own, kind="Activity", type="Task", run=key, label=short(span.name, LABEL), at=span.started,
-                attrs={"kind": "span", "status": span.status, "ended": span.ended})  # fmt: skip
+                attrs={"kind": "span", "status": span.status, "ended": span.ended,
+                       **_homeless(record, key)})  # fmt: skip
     out = Mapped(nodes=[node])
     if span.parent_span_id:
         parent = span_node(record.project, span.trace_id, span.parent_span_id)
@@ -113,11 +114,17 @@ def _span(span: TelemetrySpan, record: Record) -> Mapped:
 def _gap_node(own: str, record: Record, what: str, why: str, run: str | None) -> Mapped:
     key = run_key(record.project, run) if run else None
     node = Node(id=record_node("gap", own), kind="Entity", type="Gap", run=key, label=short(f"{what}: {why}", LABEL),
-                at=None, attrs={"kind": "gap", "what": short(what, 200), "why": short(why, 300)})  # fmt: skip
+                at=None, attrs={"kind": "gap", "what": short(what, 200), "why": short(why, 300),
+                                **_homeless(record, key)})  # fmt: skip
     if key is None:
         return Mapped(nodes=[node])
     member = Relation(source=run_node(key), target=node.id, type="hadMember", grade="recorded", run=key)
     return Mapped(nodes=[node], relations=[member])
+
+
+def _homeless(record: Record, key: str | None) -> dict[str, str]:
+    """Whose a node is that belongs to no run; a run's key says it itself."""
+    return {} if key is not None else {"project": project_key(record.project)}
 
 
 def _run_of(attributes: Mapping[str, object]) -> str | None:

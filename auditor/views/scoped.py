@@ -77,11 +77,21 @@ class ProjectHealth:
 
 
 class ProjectGraph:
-    """What the lineage routes ask of a graph, without nodes of runs for which `owns` (of `Node.run`) says no."""
+    """What the lineage routes ask of a graph, without what belongs to other projects.
 
-    def __init__(self, graph: GraphStore, owns: Callable[[], Callable[[str], bool]]) -> None:
+    A node belongs to its run's project or, without a run, to the project it names. What names neither (model builds,
+    features, training documents, placeholders) is shown where a relation of one of the project's own runs ends at it.
+    """
+
+    def __init__(self, graph: GraphStore, project: str, owner: Callable[[str], str]) -> None:
+        """
+        Args:
+            project: the project as the graph writes it, in run keys and in the attribute `project`.
+            owner: gives the project of a run key (`Node.run`), in the same spelling.
+        """
         self._graph = graph
-        self._owns = owns
+        self._project = project
+        self._owner = owner
 
     def position(self) -> int:
         return self._graph.position()
@@ -98,12 +108,15 @@ class ProjectGraph:
         return self._kept(self._graph.ancestors(node_id, grades, min_effect, limit))
 
     def _kept(self, found: Subgraph) -> Subgraph:
-        owns = self._owns()
-
-        def mine(node: Node) -> bool:
-            return node.run is None or owns(node.run)
-
-        nodes = tuple(node for node in found.nodes if mine(node))
+        related = [one for one in found.relations if one.run is None or self._owner(one.run) == self._project]
+        met = {end for one in related if one.run is not None for end in (one.source, one.target)}
+        nodes = tuple(node for node in found.nodes if self._shows(node, met))
         known = {node.id for node in nodes}
-        relations = tuple(one for one in found.relations if one.source in known and one.target in known)
+        relations = tuple(one for one in related if one.source in known and one.target in known)
         return replace(found, nodes=nodes, relations=relations)
+
+    def _shows(self, node: Node, met: Collection[str]) -> bool:
+        if node.run is not None:
+            return self._owner(node.run) == self._project
+        project = node.attrs.get("project")
+        return node.id in met if project is None else project == self._project

@@ -1,9 +1,11 @@
 """Who may do what, at every door of a server: proxy, telemetry, audit API."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -15,8 +17,11 @@ from auditor.access.vault import open_provider_vault
 from auditor.app import Server, build_app
 from auditor.capture.redact import compile_rules
 from auditor.capture.upstream import GuardedResolver, refusal
+from auditor.ledger.protocol import Entry
 from auditor.ledger.sqlite import SqliteLedger
+from auditor.projection.names import run_key, run_node
 from auditor.settings import Settings
+from graph import Node
 
 CHAT = "/v1/chat/completions"
 BODY = json.dumps({"model": "m", "messages": []})
@@ -86,6 +91,40 @@ async def test_keys_open_the_doors_they_are_for(ask: Any, server: Any, upstream:
     assert len(upstream.received) == 2
     assert server.proxy.accepted == {"shop": 2}
     assert all(b"x-audit-key" not in dict(one.headers) for one in upstream.received)
+
+
+async def test_metrics_without_keys_are_for_this_machine(ask: Any) -> None:
+    assert (await ask("GET", "/metrics")).status_code == 200
+    assert (await ask("GET", "/metrics", client="192.0.2.7")).status_code == 401
+    assert (await ask("GET", "/metrics", headers={"host": "evil.example.com"})).status_code == 403
+
+
+async def test_metrics_tell_a_project_of_itself_only(ask: Any, server: Any) -> None:
+    body = {"what": "w", "why": "y", "run": None, "record": None}
+    for name in ("shop", "bank"):
+        server.ledger.append([Entry(kind="log", source="s", project=name, body=body)])
+    look, _ = server.office.create("shop", ["read"])
+    everything, _ = server.office.create(None, ["admin"])
+    for key, told in ((look, {"shop"}), (everything, {"shop", "bank"})):
+        text = (await ask("GET", "/metrics", headers={"x-audit-key": key})).text
+        assert set(re.findall(r'project="([^"]*)"', text)) == told and "auditor_ledger_position" in text
+
+
+async def test_a_default_key_reads_no_run_of_another_project(ask: Any, server: Any) -> None:
+    nodes = [
+        Node(id=run_node(run_key(*one)), kind="Activity", type="Run", run=run_key(*one), label=one[0])
+        for one in (("shop", "r1"), ("default", "shop/r1"))
+    ]
+    nodes.append(Node(id="exchange:x", kind="Entity", type="DataObject", attrs={"project": "shop"}))
+    server.graph.apply_batch([(0, nodes, [])])
+    keys = {name: server.office.create(name, ["read"])[0] for name in ("shop", "default")}
+    statuses = {"shop": [200, 404, 200], "default": [404, 200, 404]}
+    for name, key in keys.items():
+        asked = [quote(node.id, safe="") for node in nodes]
+        told = [
+            await ask("GET", f"/api/v1/graph/{node}/neighbourhood", headers={"x-audit-key": key}) for node in asked
+        ]
+        assert [one.status_code for one in told] == statuses[name]
 
 
 async def test_a_refused_caller_reaches_no_store(ask: Any, server: Any, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """What each record becomes, and what it never becomes."""
 
+from dataclasses import replace
 from typing import Any
 
 from auditor.projection.follower import Follower
 from auditor.projection.mapping import project
-from auditor.projection.names import claim_node, record_node, run_node
+from auditor.projection.names import claim_node, record_node, run_key, run_node
+from auditor.records.exchange import Gap
 from graph import Node, Relation
 from graph.memory import MemoryGraph
 
@@ -111,3 +113,27 @@ def test_no_payload_text_enters_the_graph(world: Any, memory: MemoryGraph) -> No
     texts += [str(value) for item in (*nodes.values(), *relations) for value in item.attrs.values()]
     assert not any("never to be copied" in text for text in texts)
     assert max(len(node.label) for node in nodes.values()) <= 80
+
+
+def test_a_run_named_like_anothers_is_its_own_node(world: Any, stores: Any) -> None:
+    world.structure(world.runs.one_tool(run="r1"), project="shop")
+    world.structure(world.runs.one_tool(run="shop/r1"))
+    for store in stores:
+        Follower(world.ledger, store).catch_up()
+        theirs, mine = (store.run_subgraph(run_key(*one)).nodes for one in (("shop", "r1"), ("default", "shop/r1")))
+        assert len(theirs) == len(mine) > 3
+        own = [{node.id for node in one if node.run is not None} for one in (theirs, mine)]
+        assert own[0].isdisjoint(own[1])
+    assert stores[0].digest() == stores[1].digest()
+
+
+def test_nodes_without_a_run_say_their_project(world: Any) -> None:
+    call = world.runs.recorded(0, [world.runs.said("user", "hello")], world.runs.said("assistant", "hi"))
+    exchange = world.runs.exchange_of(call)
+    homeless = world.add("exchange", replace(exchange, joins=replace(exchange.joins, run=None)), "shop")
+    gap = world.add("gap", Gap(what="span", why="it was cut off"), "shop")
+    housed = world.add("gap", Gap(what="span", why="it was cut off", run="r"), "shop")
+    said = [project(one)[0][0] for one in (homeless, gap, housed)]
+    assert [(node.run, node.attrs.get("project")) for node in said] == [
+        (None, "shop"), (None, "shop"), ("shop/r", None),
+    ]  # fmt: skip
