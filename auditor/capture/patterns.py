@@ -25,6 +25,13 @@ BEFORE = 6
 """Bytes that BOUNDARY looks back."""
 
 
+LONG = 512
+"""A repeat of so many bytes is worth being followed from piece to piece."""
+_CONTINUED = rb"[\x80-\xbf]"
+_CUT = rb"(?:[\xc0-\xff][\x80-\xbf]{0,2}(?=[\x80-\xbf]))?"
+"""What of a UTF-8 character lies before a match that would begin inside of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One character or class, `low` to `high` times."""
@@ -45,6 +52,81 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """Of a pattern that goes `start`, one repeat, a byte that is neither in that repeat nor in `start`, and a rest.
+
+    All places within one run of the repeat's bytes have the run's end in common, and so whether the rest matches
+    there. They are therefore looked at together: else each costs a walk over the run again.
+    """
+
+    head: re.Pattern[bytes]
+    """The start of a match, with what must be before it."""
+    size: int
+    """Bytes of the start."""
+    run: re.Pattern[bytes]
+    low: int
+    high: int
+    mark: bytes
+    """The byte behind the run."""
+    bytes_: bytes
+    """What the run is made of."""
+    rest: re.Pattern[bytes]
+    """From the mark on."""
+    beginning: re.Pattern[bytes]
+    """The same, where it goes on beyond the last byte."""
+
+    def find(self, text: bytes, place: int, ending: bool) -> tuple[int, int] | None:
+        """(start, end) of the first match, or, when `ending`, of the first beginning of one."""
+        return self._word(text, place, ending) if self.size else self._class(text, place, ending)
+
+    def _word(self, text: bytes, place: int, ending: bool) -> tuple[int, int] | None:
+        head = self.head.search(text, place)
+        while head is not None:
+            found = self.run.match(text, head.end())
+            stop = found.end() if found is not None else head.end()
+            end = self._end(text, stop, ending)
+            if end is not None:
+                low = 0 if ending and stop == len(text) else self.low
+                head = self.head.search(text, max(head.start(), stop - self.high - self.size))
+                if head is not None and head.end() + low <= stop:
+                    return head.start(), end
+            head = self.head.search(text, stop)
+        return None
+
+    def _class(self, text: bytes, place: int, ending: bool) -> tuple[int, int] | None:
+        mark = text.find(self.mark, place)
+        while mark >= 0:
+            start = self._run_before(text, place, mark)
+            if mark - start >= self.low:
+                end = self._end(text, mark, ending)
+                if end is not None:
+                    return start, end
+            mark = text.find(self.mark, mark + 1)
+        start = self._run_before(text, place, len(text)) if ending else len(text)
+        return (start, len(text)) if start < len(text) else None
+
+    def _run_before(self, text: bytes, place: int, stop: int) -> int:
+        tail = text[max(place, stop - self.high) : stop]
+        return stop - len(tail) + len(tail.rstrip(self.bytes_))
+
+    def _end(self, text: bytes, stop: int, ending: bool) -> int | None:
+        if stop == len(text):
+            return stop if ending else None
+        found = (self.beginning if ending else self.rest).match(text, stop)
+        return None if found is None else found.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A long repeat of a pattern: a beginning of a match that ends inside of it goes on while its bytes come."""
+
+    until: re.Pattern[bytes]
+    """From the beginning to the end of the bytes; its group is what of them is the repeat."""
+    only: re.Pattern[bytes]
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """`whole` finds a match; `beginning` matches where one may begin and goes on beyond the last byte."""
 
@@ -58,30 +140,69 @@ class Pattern:
     """Bytes of the longest match."""
     firsts: frozenset[int] = field(default_factory=frozenset)
     """Bytes a match may begin with."""
+    lead: Lead | None = None
+    runs: tuple[Run, ...] = ()
 
 
-def build(units: list[Unit], *, behind: bytes = b"") -> Pattern:
-    """A pattern of units; `behind` is a look-behind of at most BEFORE bytes."""
-    beginning = b""
-    for unit in reversed(units):
-        # Either the bytes end inside this unit, or it is complete and they end inside a later one.
-        rest = b"|%b%b" % (unit.expression(), beginning) if beginning else b""
-        beginning = b"(?:%b\\Z%b)" % (Unit(unit.what, 0, unit.high).expression(0), rest)
+def build(units: list[Unit], *, behind: bytes = b"", ahead: bytes = b"", ahead_most: int = 0) -> Pattern:
+    """A pattern of units; `behind` is a look-behind of at most BEFORE bytes, `ahead` an optional part before the first
+    unit, of at most `ahead_most` bytes, which takes what a match would else cut in two."""
+    beginning = _beginning(units)
     literals = _literals(units)
-    start = b""
-    for unit in units:
-        if not _is_literal(unit):
-            break
-        start += re.sub(rb"^\\", b"", unit.what) * unit.low
+    start = _start(units)
     firsts: frozenset[int] = frozenset()
     for unit in units:
         firsts |= unit.bytes()
         if unit.low:
             break
+    loose = _beginning([Unit(rb"[\x80-\xff]", 0, ahead_most), *units]) if ahead else beginning
     return Pattern(
-        whole=re.compile(behind + b"".join(unit.expression() for unit in units)),
-        beginning=re.compile(behind + beginning), start=start, needs=max(literals, key=len, default=b""),
-        longest=sum(unit.high for unit in units), firsts=firsts,
+        whole=re.compile(behind + ahead + b"".join(unit.expression() for unit in units)),
+        beginning=re.compile(behind + loose), start=start, needs=max(literals, key=len, default=b""),
+        longest=sum(unit.high for unit in units) + ahead_most, firsts=firsts,
+        lead=None if ahead else _lead(units, start, behind), runs=() if ahead else _runs(units, behind),
+    )  # fmt: skip
+
+
+def _beginning(units: list[Unit]) -> bytes:
+    beginning = b""
+    for unit in reversed(units):
+        # Either the bytes end inside this unit, or it is complete and they end inside a later one.
+        rest = b"|%b%b" % (unit.expression(), beginning) if beginning else b""
+        beginning = b"(?:%b\\Z%b)" % (Unit(unit.what, 0, unit.high).expression(0), rest)
+    return beginning
+
+
+def _start(units: list[Unit]) -> bytes:
+    start = b""
+    for unit in units:
+        if not _is_literal(unit):
+            break
+        start += re.sub(rb"^\\", b"", unit.what) * unit.low
+    return start
+
+
+def _lead(units: list[Unit], start: bytes, behind: bytes) -> Lead | None:
+    first = next((place for place, unit in enumerate(units) if not _is_literal(unit)), len(units))
+    if first + 1 >= len(units) or len(start) == 1 or (behind and not start):
+        return None
+    run, rest = units[first], units[first + 1 :]
+    taken = run.bytes()
+    mark = _start(rest)[:1]
+    if not mark or mark[0] in taken or not set(start) <= taken or run.low < 1 or run.high < 64:
+        return None
+    return Lead(
+        head=re.compile(behind + re.escape(start)), size=len(start), run=re.compile(run.what + b"*"), low=run.low,
+        high=run.high, mark=mark, bytes_=bytes(taken), rest=re.compile(b"".join(unit.expression() for unit in rest)),
+        beginning=re.compile(_beginning(rest)),
+    )  # fmt: skip
+
+
+def _runs(units: list[Unit], behind: bytes) -> tuple[Run, ...]:
+    return tuple(
+        Run(re.compile(behind + b"".join(one.expression() for one in units[:place]) + b"(%b)\\Z" % unit.expression(0)),
+            re.compile(unit.what + b"*"), unit.high)
+        for place, unit in enumerate(units) if unit.high >= LONG
     )  # fmt: skip
 
 
@@ -100,6 +221,12 @@ def read(name: str, text: str) -> Pattern:
     if sum(unit.low for unit in units) < 4:
         raise BadInput(where, "matches fewer than 4 characters", "describe something longer: it would mask everything")
     _check_repeats(where, units)
+    # Classes take bytes. Where they take some that are parts of characters, a match grows to whole characters.
+    firsts = units[: next((place + 1 for place, unit in enumerate(units) if unit.low), len(units))]
+    if any(max(unit.bytes()) > 127 and not _is_literal(unit) for unit in units):
+        units.append(Unit(_CONTINUED, 0, 3))
+    if any(max(unit.bytes()) > 127 and not _is_literal(unit) for unit in firsts):
+        return build(units, ahead=_CUT, ahead_most=3)
     return build(units)
 
 

@@ -8,6 +8,7 @@ Not found: a secret that JSON escapes split (`\\u0073k-…`), one that a model w
 one in base64.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ _RARE = (b"J", b"A", b"B", b"-", b"_")
 """Bytes of starts that text has least of."""
 _TEXT = rb"[A-Za-z0-9_-]"
 _JWT = 4096
+_SMALL = 256
+"""What is held is looked at again with every piece up to here."""
 _PEM = rb"[A-Za-z0-9+/=\\ \t\r\n:,]"
 
 
@@ -169,10 +172,50 @@ def _gates(starts: tuple[bytes, ...]) -> tuple[tuple[bytes, tuple[tuple[bytes, t
 NO_RULES = Rules()
 
 
+class _Next:
+    """Where a rule matches next in one text: looked for only when what was found lies behind."""
+
+    __slots__ = ("found", "rule")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.found: tuple[int, int] | None = (-1, -1)
+
+    def after(self, text: bytes, place: int) -> tuple[int, int] | None:
+        if self.found is not None and self.found[0] < place:
+            self.found = self._search(text, place)
+        return self.found
+
+    def _search(self, text: bytes, place: int) -> tuple[int, int] | None:
+        pattern = self.rule.pattern
+        if pattern.lead is not None:
+            return pattern.lead.find(text, place, False)
+        if pattern.needs and text.find(pattern.needs, place) < 0:
+            return None
+        check = self.rule.check
+        match = pattern.whole.search(text, place)
+        while match is not None and check is not None:
+            end = check(text, match.start(), match.end())
+            if end is not None:
+                return match.start(), end
+            match = pattern.whole.search(text, match.start() + 1)
+        return match.span() if match is not None else None
+
+
+def _first(text: bytes, place: int, hold: int, nexts: list[_Next]) -> tuple[Rule, int, int] | None:
+    """The leftmost match that begins before `hold`; of several at one place, that of the first rule."""
+    best: tuple[Rule, int, int] | None = None
+    for own in nexts:
+        found = own.after(text, place)
+        if found is not None and found[0] < (hold if best is None else best[1]):
+            best = own.rule, *found
+    return best
+
+
 class Masker:
     """One stream. What `feed` and `close` give, in order, is the masked stream."""
 
-    __slots__ = ("_before", "_counts", "_held", "fingerprint", "rules", "where")
+    __slots__ = ("_before", "_counts", "_held", "_holds", "_only", "_room", "fingerprint", "rules", "where")
 
     def __init__(self, rules: Rules, fingerprint: Fingerprint, where: Where = "request") -> None:
         self.rules = rules
@@ -180,13 +223,17 @@ class Masker:
         self.where = where
         self._before = b""
         """The last bytes that were given out, for look-behind."""
-        self._held = b""
+        self._held: list[bytes] = []
+        self._holds = 0
+        self._only: re.Pattern[bytes] | None = None
+        """The bytes that continue what is held, and how many of them may come before it must be looked at again."""
+        self._room = 0
         self._counts: Counter[tuple[str, str]] | None = None
 
     @property
     def holds(self) -> int:
         """Bytes that wait."""
-        return len(self._held)
+        return self._holds
 
     @property
     def found(self) -> tuple[Redaction, ...]:
@@ -197,6 +244,10 @@ class Masker:
     def feed(self, data: bytes) -> bytes:
         """More of the stream; gives what can be let go."""
         if not data:
+            return b""
+        if self._only is not None and self._goes_on(data):
+            self._held.append(data)
+            self._holds += len(data)
             return b""
         rules = self.rules
         if not self._held and not rules.others and data[-1] not in rules.last and not rules.begins(data):
@@ -215,14 +266,24 @@ class Masker:
 
     # --- inside
 
+    def _goes_on(self, data: bytes) -> bool:
+        """Whether the data only continues the repeat that what is held ends in."""
+        if self._only is None or len(data) > self._room or self._only.fullmatch(data) is None:
+            return False
+        self._room -= len(data)
+        return True
+
     def _scan(self, data: bytes, *, final: bool) -> bytes:
-        text = self._before + self._held + data
+        text = b"".join((self._before, *self._held, data))
         place = len(self._before)
         rules = [rule for rule in self.rules.started if rule.pattern.start in text] + list(self.rules.others)
+        nexts: list[_Next] = [_Next(rule) for rule in rules]
         pieces: list[bytes] = []
+        hold = len(text) if final else self._hold(text, place, rules)
         while True:
-            hold = len(text) if final else self._hold(text, place, rules)
-            found = self._first(text, place, hold, rules)
+            if place > hold:
+                hold = self._hold(text, place, rules)
+            found = _first(text, place, hold, nexts)
             if found is None:
                 break
             rule, start, end = found
@@ -230,8 +291,24 @@ class Masker:
             place = end
         pieces.append(text[place:hold])
         self._before = text[max(0, hold - BEFORE) : hold]
-        self._held = text[hold:]
+        self._held = [text[hold:]] if hold < len(text) else []
+        self._holds = len(text) - hold
+        self._follow(text, hold, rules)
         return b"".join(pieces)
+
+    def _follow(self, text: bytes, hold: int, rules: list[Rule]) -> None:
+        """Which long repeat, if any, what is held ends in."""
+        self._only, self._room = None, 0
+        if len(text) - hold < _SMALL:
+            return
+        for rule in rules:
+            if not text.startswith(rule.pattern.start, hold):
+                continue
+            for run in rule.pattern.runs:
+                found = run.until.match(text, hold)
+                if found is not None:
+                    self._only, self._room = run.only, run.high - len(found[1])
+                    return
 
     def _hold(self, text: bytes, place: int, rules: list[Rule]) -> int:
         """From where on a match may begin that goes beyond the last byte."""
@@ -239,7 +316,10 @@ class Masker:
         for rule in rules:
             pattern = rule.pattern
             low = max(place, len(text) - pattern.longest)
-            if len(pattern.start) > 1:
+            if pattern.lead is not None:
+                found = pattern.lead.find(text, low, True)
+                at = found[0] if found is not None else -1
+            elif len(pattern.start) > 1:
                 at = text.find(pattern.start, low, hold)
                 while at >= 0 and not pattern.beginning.match(text, at):
                     at = text.find(pattern.start, at + 1, hold)
@@ -253,28 +333,6 @@ class Masker:
                 if len(text) - size >= place and text[-size:] in self.rules.tails:
                     return min(hold, len(text) - size)
         return hold
-
-    def _first(self, text: bytes, place: int, hold: int, rules: list[Rule]) -> tuple[Rule, int, int] | None:
-        """The leftmost match that begins before `hold`; of several at one place, that of the first rule."""
-        best: tuple[Rule, int, int] | None = None
-        for rule in rules:
-            pattern = rule.pattern
-            if pattern.needs and text.find(pattern.needs, place) < 0:
-                continue
-            limit = hold if best is None else best[1]
-            start = place
-            while start < limit:
-                match = pattern.whole.search(text, start)
-                if match is None or match.start() >= limit:
-                    break
-                end: int | None = match.end()
-                if rule.check is not None:
-                    end = rule.check(text, match.start(), match.end())
-                if end is not None:
-                    best = rule, match.start(), end
-                    break
-                start = match.start() + 1
-        return best
 
     def _mask(self, rule: str, value: bytes) -> bytes:
         own = self.fingerprint(value)
