@@ -26,6 +26,7 @@ class BodyMask:
         self._plain: list[bytes] = []
         self._waiting = 0
         self._given = 0
+        self._ended = False
         self.plain_from: int | None = None
 
     @property
@@ -33,6 +34,8 @@ class BodyMask:
         return self._masker.found
 
     def feed(self, data: bytes) -> bytes:
+        if self._ended:
+            return b""
         if self._decoder is None:
             return self._masker.feed(data)
         return self._decoded(self._decoder, data)
@@ -52,15 +55,9 @@ class BodyMask:
     def _decoded(self, decoder: Decoder, data: bytes) -> bytes:
         try:
             plain = self._masker.feed(decoder.feed(data))
-        except NotDecoded:
-            # Not what its header says, or too large: what can still be done is to look at the bytes themselves.
+        except NotDecoded as fault:
             self._decoder = None
-            if self.plain_from is not None:
-                return self._masker.feed(data)
-            waiting, self._came, self._plain = b"".join(self._came), [], []
-            masker = self._masker
-            self._masker = Masker(masker.rules, masker.fingerprint, masker.where)
-            return self._masker.feed(waiting + data)
+            return self._cannot_look(data, str(fault))
         if self.plain_from is not None:
             return plain
         self._came.append(data)
@@ -71,6 +68,17 @@ class BodyMask:
         if decoder.eager and not self._masker.holds:
             return self._as_it_came()
         return b""
+
+    def _cannot_look(self, data: bytes, why: str) -> bytes:
+        """The body is not what its header says, or too large: what can still be done is to look at its own bytes."""
+        if self.plain_from is not None:
+            # What is stored goes on decoded; compressed bytes behind that would be read as text. So it ends here.
+            self._ended = True
+            return self._masker.close() + f"\n[not recorded from here on: {why}]".encode()
+        waiting, self._came, self._plain = b"".join(self._came), [], []
+        masker = self._masker
+        self._masker = Masker(masker.rules, masker.fingerprint, masker.where)
+        return self._masker.feed(waiting + data)
 
     def _as_it_came(self) -> bytes:
         came = b"".join(self._came)

@@ -10,19 +10,20 @@ one in base64.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from auditor.capture.cards import cards
 from auditor.capture.patterns import BEFORE, BOUNDARY, Pattern, Unit, build, literal, read
 from auditor.errors import BadInput
 from auditor.records.exchange import Redaction
 
 Where = Literal["request", "response", "header", "path"]
 Fingerprint = Callable[[bytes], str]
-Check = Callable[[bytes, int, int], int | None]
-"""(text, start, end of a match) -> where what is to be masked ends, or None when it is not what it looks like."""
+Finder = Callable[[bytes, int], Iterator[tuple[int, int]]]
+"""(text, place) -> (start, end) of all that is to be masked from there on, by its start."""
 _SHARED = (b"xox", b"gh", b"earer ")
 """What several starts have in common."""
 _RARE = (b"J", b"A", b"B", b"-", b"_")
@@ -32,32 +33,6 @@ _JWT = 4096
 _SMALL = 256
 """What is held is looked at again with every piece up to here."""
 _PEM = rb"[A-Za-z0-9+/=\\ \t\r\n:,]"
-
-
-def card_end(text: bytes, start: int, end: int) -> int | None:
-    """The end of a card number that begins at `start`: 13 to 19 digits, single spaces or hyphens between, Luhn."""
-    digits: list[int] = []
-    found: int | None = None
-    for place in range(start, end):
-        value = text[place] - 48
-        if not 0 <= value <= 9:
-            if not 48 <= text[place - 1] <= 57:
-                break
-            continue
-        digits.append(value)
-        if len(digits) > 19:
-            break
-        follows = text[place + 1] - 48 if place + 1 < len(text) else -1
-        if len(digits) >= 13 and not 0 <= follows <= 9 and _luhn(digits):
-            found = place + 1
-    return found
-
-
-def _luhn(digits: list[int]) -> bool:
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        total += digit if place % 2 == 0 else (2 * digit - 9 if digit > 4 else 2 * digit)
-    return total % 10 == 0
 
 
 def _word(start: bytes, low: int, high: int, kind: bytes = rb"[A-Za-z0-9]") -> Pattern:
@@ -100,14 +75,15 @@ def _card() -> tuple[Pattern, ...]:
 BUILT_IN: Mapping[str, Callable[[], tuple[Pattern, ...]]] = {
     "keys": _keys, "tokens": _tokens, "email": _email, "card": _card,
 }  # fmt: skip
-CHECKS: Mapping[str, Check] = {"card": card_end}
+FINDERS: Mapping[str, Finder] = {"card": cards}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     name: str
     pattern: Pattern
-    check: Check | None = None
+    finder: Finder | None = None
+    """For what a pattern alone cannot tell; all it gives is matched by the pattern's beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +125,7 @@ def compile_rules(names: tuple[str, ...], custom: tuple[tuple[str, str], ...] = 
     for name in names:
         if name not in BUILT_IN:
             raise BadInput("redaction", f"no rule is called {name!r:.80}", f"use {', '.join(BUILT_IN)}")
-        rules += [Rule(name, pattern, CHECKS.get(name)) for pattern in BUILT_IN[name]()]
+        rules += [Rule(name, pattern, FINDERS.get(name)) for pattern in BUILT_IN[name]()]
     rules += [Rule(name, read(name, text)) for name, text in custom]
     started = tuple(rule for rule in rules if len(rule.pattern.start) > 1)
     starts = tuple(dict.fromkeys(rule.pattern.start for rule in started))
@@ -175,15 +151,18 @@ NO_RULES = Rules()
 class _Next:
     """Where a rule matches next in one text: looked for only when what was found lies behind."""
 
-    __slots__ = ("found", "rule")
+    __slots__ = ("_all", "found", "rule")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.found: tuple[int, int] | None = (-1, -1)
+        self._all: Iterator[tuple[int, int]] | None = None
 
     def after(self, text: bytes, place: int) -> tuple[int, int] | None:
-        if self.found is not None and self.found[0] < place:
-            self.found = self._search(text, place)
+        if self.rule.finder is not None and self._all is None:
+            self._all = self.rule.finder(text, place)
+        while self.found is not None and self.found[0] < place:
+            self.found = self._search(text, place) if self._all is None else next(self._all, None)
         return self.found
 
     def _search(self, text: bytes, place: int) -> tuple[int, int] | None:
@@ -192,13 +171,7 @@ class _Next:
             return pattern.lead.find(text, place, False)
         if pattern.needs and text.find(pattern.needs, place) < 0:
             return None
-        check = self.rule.check
         match = pattern.whole.search(text, place)
-        while match is not None and check is not None:
-            end = check(text, match.start(), match.end())
-            if end is not None:
-                return match.start(), end
-            match = pattern.whole.search(text, match.start() + 1)
         return match.span() if match is not None else None
 
 

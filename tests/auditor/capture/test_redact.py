@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditor.capture.cards import cards
 from auditor.capture.patterns import read
 from auditor.capture.redact import BUILT_IN, Masker, Rules, compile_rules, mask_text, merged
 from auditor.errors import BadInput
@@ -155,3 +157,56 @@ def test_short_texts() -> None:
     text, found = mask_text(rules, fingerprint, "me@example.org, sk-abcdefghijklmnopqrstu", "header")
     assert "example" not in text and "sk-" not in text
     assert {one.where for one in found} == {"header"}
+
+
+@pytest.mark.parametrize(("pattern", "text"), [
+    ("tok=[^ ]{3}", "a tok=éé b"), ("[^ ]{3}x!!", "ééx!! é"), ("abc=.{2}", "abc=😀"), (".{2}=abc", "😀=abc"),
+])  # fmt: skip
+def test_a_match_never_cuts_a_character(pattern: str, text: str) -> None:
+    rules = compile_rules((), (("mine", pattern),))
+    kept, found = mask_text(rules, fingerprint, text, "header")
+    assert len(found) == 1
+    assert "\N{REPLACEMENT CHARACTER}" not in kept
+    assert re.fullmatch(r"(a )?\[redacted:mine:[0-9a-f]{8}\]( b| é)?", kept)
+    assert masked(text.encode(), rules, [1] * len(text.encode()))[0] == kept.encode()
+
+
+@given(text=st.text(st.sampled_from("aé=😀 \ud800x"), max_size=30),
+       pattern=st.sampled_from(["[^ ]{4}", "a[^a]{3}", ".{4,9}=", "é.{3}"]))
+def test_a_masked_text_is_a_text(text: str, pattern: str) -> None:
+    mask_text(compile_rules((), (("mine", pattern),)), fingerprint, text, "header")
+
+
+WORST = [b"eyJ-", b"-eyJ" * 1000 + b".", b"eyJaaaaaaaa.", b"sk-abc ", b"-----BEGIN PRIVATE KEY-----", b"Bearer ", b"a",
+         b"-----BEGIN PRIVATE KEY-----" + b"A" * 17000, b"a@", b"a@" + b"a." * 126, b"1 ", b"12-", b"1",
+         b"sk-abcdefghijklmnopqrs hf_abcdefghijklmnopqrst me@example.org "]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", [1000, 2**18])
+@pytest.mark.parametrize("unit", WORST, ids=[one[:12].decode() for one in WORST])
+def test_no_text_makes_masking_slow(unit: bytes, piece: int) -> None:
+    """A quarter of a megabyte takes a tenth to a fifth of a second at worst; looked at again and again it took 1 to
+    12 seconds."""
+    data = (unit * (2**18 // len(unit) + 1))[: 2**18] + b"@"
+    masker = Masker(compile_rules(ALL), fingerprint)
+    begun = time.process_time()
+    for place in range(0, len(data), piece):
+        masker.feed(data[place : place + piece])
+    masker.close()
+    assert time.process_time() - begun < 1
+
+
+@given(data=st.lists(
+    st.sampled_from([b"4", b"1", b"37", b" ", b"-", b"  ", b"4111 1111 1111 1111", b"x"]), max_size=60))
+def test_card_numbers_are_those_of_luhn(data: list[bytes]) -> None:
+    text = b"".join(data)
+    longest: dict[int, int] = {}
+    for match in re.finditer(rb"(?<![0-9])(?=[0-9])", text):
+        for end in range(match.start() + 13, min(len(text), match.start() + 37) + 1):
+            one = text[match.start() : end]
+            digits = [int(digit) for digit in re.sub(rb"[^0-9]", b"", one).decode()]
+            total = sum(n if k % 2 == 0 else sum(divmod(2 * n, 10)) for k, n in enumerate(reversed(digits)))
+            if (re.fullmatch(rb"[0-9]([ -]?[0-9]){12,18}", one) and total % 10 == 0
+                    and not text[end : end + 1].isdigit()):  # fmt: skip
+                longest[match.start()] = end
+    assert dict(cards(text, 0)) == longest
