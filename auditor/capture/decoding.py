@@ -11,6 +11,8 @@ from auditor.capture.encoding import MOST_ENCODINGS, NotDecoded
 Step = Callable[[bytes], bytes]
 _WINDOW = 2**27
 _PIECE = 2**11
+_ZSTD_LAG = 2**17 + 2**10
+"""A block of zstd has at most 128 KiB, compressed too; and a little for headers."""
 _BROTLI_PIECE = 2**16
 _MOST_AT_ONCE = 2**25
 """Bytes that one piece may become."""
@@ -19,12 +21,14 @@ _MOST_AT_ONCE = 2**25
 class Decoder:
     """The encodings of one Content-Encoding value. NotDecoded from `feed` when the bytes are not of that encoding.
 
+    lag: where not eager, how many of the last bytes may wait so; None where that is not known.
     eager: all that the bytes so far can mean comes out at once; else it may wait inside for the end of a block.
     """
 
     def __init__(self, names: list[str], most: int) -> None:
         self._steps = [_STEPS[name]() for name in reversed(names)]
         self.eager = not any(name == "zstd" for name in names)
+        self.lag = _ZSTD_LAG if names == ["zstd"] else None
         self._left = most
 
     def feed(self, data: bytes) -> bytes:

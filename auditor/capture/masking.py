@@ -7,6 +7,8 @@ from auditor.records.exchange import Redaction
 
 MOST_WAITING = 2**16
 """Bytes of a compressed body that wait for what they mean; beyond, the body is stored decoded."""
+MOST_LAGGING = 2**19
+"""The same where the decoder itself holds back."""
 MOST_DECODED = 2**25
 """Bytes a compressed body is looked into; what follows is masked as it came."""
 
@@ -24,6 +26,8 @@ class BodyMask:
         self._decoder: Decoder | None = open_decoder(encoding, MOST_DECODED) if encoding else None
         self._came: list[bytes] = []
         self._plain: list[bytes] = []
+        self._clean: list[bool] = []
+        """Whether behind each of those pieces no beginning of a secret was held."""
         self._waiting = 0
         self._given = 0
         self._ended = False
@@ -63,8 +67,11 @@ class BodyMask:
         self._came.append(data)
         self._plain.append(plain)
         self._waiting += len(data)
-        if self._masker.found or self._waiting > MOST_WAITING:
+        self._clean.append(not self._masker.holds)
+        if self._masker.found or self._waiting > (MOST_WAITING if decoder.lag is None else MOST_LAGGING):
             return self._become_plain()
+        if decoder.lag is not None and not self._masker.holds:
+            return self._what_came_out(decoder.lag)
         if decoder.eager and not self._masker.holds:
             return self._as_it_came()
         return b""
@@ -80,14 +87,29 @@ class BodyMask:
         self._masker = Masker(masker.rules, masker.fingerprint, masker.where)
         return self._masker.feed(waiting + data)
 
+    def _what_came_out(self, lag: int) -> bytes:
+        """As it came, the pieces of which every byte is decoded by now and held nothing."""
+        after, count = self._waiting, 0
+        for place, piece in enumerate(self._came):
+            after -= len(piece)
+            if after < lag:
+                break
+            if self._clean[place]:
+                count = place + 1
+        came = b"".join(self._came[:count])
+        del self._came[:count], self._plain[:count], self._clean[:count]
+        self._waiting -= len(came)
+        self._given += len(came)
+        return came
+
     def _as_it_came(self) -> bytes:
         came = b"".join(self._came)
-        self._came, self._plain, self._waiting = [], [], 0
+        self._came, self._plain, self._clean, self._waiting = [], [], [], 0
         self._given += len(came)
         return came
 
     def _become_plain(self) -> bytes:
         self.plain_from = self._given
         plain = b"".join(self._plain)
-        self._came, self._plain, self._waiting = [], [], 0
+        self._came, self._plain, self._clean, self._waiting = [], [], [], 0
         return plain
