@@ -7,6 +7,8 @@ its own encoding: that form is what is stored and read.
 
 import base64
 import binascii
+import json
+import re
 from typing import Any
 
 import orjson
@@ -20,6 +22,9 @@ from auditor.capture.redact import Fingerprint, Masker, Rules, merged
 from auditor.records.exchange import Redaction
 
 _IDS = {"trace_id", "span_id", "parent_span_id", "traceId", "spanId", "parentSpanId"}
+_ID = re.compile(r"[0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}")
+"""What is no such id is masked like any text: the request is stored whole, also where the span is refused."""
+_ID_SIZES = (8, 16)
 _BYTES = "bytesValue"
 MOST_DEPTH = 120
 """Deeper nesting is refused by both readers; here it is masked as one text."""
@@ -54,7 +59,10 @@ def _mask(text: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> 
 
 def _json(body: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> bytes:
     try:
-        form = orjson.loads(body)
+        orjson.loads(body)  # strict about surrogates; but it makes floats of integers beyond 64 bits
+        form = parse_json(body)
+    except NotJson:
+        return body
     except orjson.JSONDecodeError:
         try:
             parse_json(body)
@@ -69,7 +77,7 @@ def _json(body: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> 
             return {_text(key): walk(inner, key, depth + 1) for key, inner in value.items()}
         if isinstance(value, list):
             return [walk(inner, name, depth + 1) for inner in value]
-        if not isinstance(value, str) or name in _IDS:
+        if not isinstance(value, str) or (name in _IDS and _ID.fullmatch(value)):
             return value
         if name == _BYTES:
             return _bytes_text(value)
@@ -87,7 +95,7 @@ def _json(body: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> 
         return value if kept is None else base64.b64encode(kept).decode()
 
     kept = walk(form, "", 0)
-    return orjson.dumps(kept) if found else body
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() if found else body
 
 
 def _protobuf(body: bytes, signal: str, rules: Rules, fingerprint: Fingerprint, found: Found) -> bytes:
@@ -110,7 +118,9 @@ def _message(message: Message, rules: Rules, fingerprint: Fingerprint, found: Fo
         if field.type == FieldDescriptor.TYPE_MESSAGE:
             for inner in value if many else (value,):
                 _message(inner, rules, fingerprint, found)
-        elif field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES) and field.name not in _IDS:
+        elif field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
+            if field.name in _IDS and len(value) in _ID_SIZES:
+                continue
             for place, text in enumerate(value if many else (value,)):
                 data = text.encode() if isinstance(text, str) else text
                 kept = _mask(data, rules, fingerprint, found)
