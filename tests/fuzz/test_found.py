@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from auditor.capture.dialects import openai_chat
+from auditor.capture.dialects import openai_chat, parse_exchange
 from auditor.capture.exact import parse_json
 from auditor.capture.importers.catalogue import importer
 from auditor.capture.importers.imported import Imported
@@ -19,6 +19,10 @@ from auditor.capture.redact import compile_rules
 from auditor.capture.scanner import read_object
 from auditor.capture.stream import SseEvent
 from auditor.errors import BadInput, BadSetup
+from auditor.records.canonical import canonical_bytes
+from auditor.records.exchange import Exchange, Joins, Times
+from auditor.records.messages import Call
+from auditor.records.wire import write
 from auditor.settings import read_settings
 from auditor.views.api import problems
 from auditor.views.api.paths import Id, RawPath
@@ -147,3 +151,26 @@ def test_an_id_with_a_line_break_finds_its_route() -> None:
     app.add_middleware(RawPath)
     with TestClient(app) as client:
         assert client.get("/api/v1/runs/a%0Ab/steps").json() == {"run": "a\nb"}
+
+
+def _call(dialect: str, path: str, method: str, request: bytes, response: bytes, kind: str) -> Call:
+    found = Exchange(
+        dialect=dialect, method=method, path=path, upstream="u", status=200, outcome="complete", request=None,
+        response=None, request_headers={}, response_headers={"content-type": kind},
+        times=Times(started="2026-01-01T00:00:00.000000000Z", upstream_headers=None, first_byte=None, last_byte=None),
+        joins=Joins(), model=None, model_digest="unknown", relayed=len(response),
+    )  # fmt: skip
+    return parse_exchange("r", found, request, response)
+
+
+def test_a_torn_character_in_the_kind_of_a_frame_does_not_reach_the_record() -> None:
+    frame = b'\x1e{"type":"respon\\ud83dse.create"}\n'
+    call = _call("openai_responses", "/v1/responses", "WEBSOCKET", frame, b"", "application/json-seq")
+    assert canonical_bytes(write(call))
+
+
+def test_a_function_that_is_a_list_does_not_stop_a_stream() -> None:
+    delta = {"tool_calls": [{"function": [1]}, {"function": [2]}]}
+    body = b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+    call = _call("openai_chat", "/v1/chat/completions", "POST", b'{"messages":[]}', body * 2, "text/event-stream")
+    assert call.outputs

@@ -146,8 +146,9 @@ def _socket(record: str, exchange: Exchange, request: bytes, response: bytes) ->
             body = frame.get("response")
             turns.append(_Turn(sent=body if isinstance(body, dict) else frame))
         else:
-            kind = string(frame.get("type")) if isinstance(frame, dict) else None
-            others.append(Message(role="other", parts=(Other(kind=kind or "frame", data=exact(frame)),)))
+            said = exact(frame)
+            kind = string(said.get("type")) if isinstance(said, dict) else None
+            others.append(Message(role="other", parts=(Other(kind=kind or "frame", data=said),)))
     if not turns:
         turns, fault = [_Turn()], fault or "no frame of the request creates a response"
     # One stream per answer: each ends with its terminal event or an error.
