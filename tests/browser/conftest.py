@@ -101,7 +101,7 @@ def served(app: FastAPI) -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it keeps an event loop running, under which no asynchronous test could run
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         real_part_missing("Chromium", "install it, e.g. apt-get install chromium")
