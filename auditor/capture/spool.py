@@ -93,11 +93,6 @@ class Spool:
         self._rotate()
 
     @property
-    def durable(self) -> int:
-        """How many bytes added so far are durable."""
-        return self._durable
-
-    @property
     def _waiting(self) -> int:
         return self._added - self._durable
 

@@ -137,10 +137,6 @@ class ThreadIndex:
         """Id of a tool call a span tells of → trace ids."""
         self._moved: set[tuple[str, str]] = set()
 
-    def run_of(self, call: RecordedCall) -> Joined:
-        """The run this call belongs to; changes nothing."""
-        return self._decide(call, _placed(call.call))
-
     def add_call(self, call: RecordedCall) -> Joined:
         """The run of this call, which later calls can now join."""
         placed = _placed(call.call)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from auditor.capture.dialects.anthropic_parts import message, output, system_messages, unknown
 from auditor.capture.dialects.anthropic_stream import Assembled, assemble, error_text
+from auditor.capture.dialects.bodies import sent_messages
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, exact, parse_json, whole_text
 from auditor.capture.stream import SseEvent, events
@@ -59,7 +60,7 @@ def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> C
 
     `unparsed` names what was not understood (request first); everything that was understood is there all the same.
     """
-    sent, request_fault = _request(request, exchange.request_headers)
+    sent, request_fault = sent_messages(request, exchange.request_headers)
     answer, response_fault = _response(response, exchange.response_headers)
     counting = exchange.path.partition("?")[0].endswith("/count_tokens")
     tool_names: dict[str, str] = {}
@@ -85,18 +86,6 @@ def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> C
         unknown=unknown((*messages, *outputs)),
         unparsed=request_fault or response_fault or answer.error,
     )
-
-
-def _request(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
-    try:
-        sent = parse_json(decode(body, headers.get("content-encoding")))
-    except (NotJson, NotDecoded) as fault:
-        return {}, f"the request is no JSON: {fault}"
-    if not isinstance(sent, dict):
-        return {}, "the request is no JSON object"
-    if not isinstance(sent.get("messages"), list):
-        return sent, "the request has no list of messages"
-    return sent, None
 
 
 def _response(body: bytes, headers: Mapping[str, str]) -> tuple[Assembled, str | None]:

@@ -32,6 +32,19 @@ def json_object(body: bytes, what: str) -> tuple[dict[str, Any], str | None]:
     return value, None
 
 
+def sent_messages(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
+    """(a request's JSON object, why it or its list of `messages` is missing or None)."""
+    try:
+        sent = parse_json(decode(body, headers.get("content-encoding")))
+    except (NotJson, NotDecoded) as fault:
+        return {}, f"the request is no JSON: {fault}"
+    if not isinstance(sent, dict):
+        return {}, "the request is no JSON object"
+    if not isinstance(sent.get("messages"), list):
+        return sent, "the request has no list of messages"
+    return sent, None
+
+
 def is_event_stream(body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a plain body is server-sent events: by its content type, else by how it begins."""
     return "text/event-stream" in headers.get("content-type", "") or body.lstrip()[:5] in (b"data:", b"event")

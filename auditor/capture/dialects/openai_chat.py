@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from auditor.capture.dialects.bodies import count_unknown, string
+from auditor.capture.dialects.bodies import count_unknown, sent_messages, string
 from auditor.capture.dialects.openai_parts import KNOWN_FIELDS, KNOWN_KINDS, message, with_extra
 from auditor.capture.dialects.openai_stream import CHOICE, KNOWN, Assembled, assemble, error_text
 from auditor.capture.encoding import NotDecoded, decode
@@ -43,7 +43,7 @@ def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> C
 
     `unparsed` names what was not understood (request first); everything that was understood is there all the same.
     """
-    sent, request_fault = _request(request, exchange.request_headers)
+    sent, request_fault = sent_messages(request, exchange.request_headers)
     answer, response_fault = _response(response, exchange.response_headers)
     tool_names: dict[str, str] = {}
     rows = sent.get("messages")
@@ -66,18 +66,6 @@ def parse(record: str, exchange: Exchange, request: bytes, response: bytes) -> C
         logprobs=_logprobs(choices),
         unparsed=request_fault or response_fault or answer.error,
     )
-
-
-def _request(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
-    try:
-        sent = parse_json(decode(body, headers.get("content-encoding")))
-    except (NotJson, NotDecoded) as fault:
-        return {}, f"the request is no JSON: {fault}"
-    if not isinstance(sent, dict):
-        return {}, "the request is no JSON object"
-    if not isinstance(sent.get("messages"), list):
-        return sent, "the request has no list of messages"
-    return sent, None
 
 
 def _response(body: bytes, headers: Mapping[str, str]) -> tuple[Assembled, str | None]:

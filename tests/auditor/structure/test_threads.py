@@ -111,7 +111,7 @@ def test_a_late_span_merges_the_run(runs: ModuleType) -> None:
     later = runs.recorded(
         3, [*call.call.messages, *call.call.outputs, runs.said("user", "z")], runs.said("assistant", "w")
     )
-    assert index.run_of(later).run == "named"
+    assert index.add_call(later).run == "named"
 
 
 def test_projects_never_mix(runs: ModuleType) -> None:
