@@ -95,11 +95,13 @@ def parsed(wire: bytes) -> list[Message]:
 
 
 def _chunked(wire: bytes) -> tuple[bytes, bytes]:
+    """(body, what follows). A client that has read `data: [DONE]` may leave before the closing chunk."""
     body = b""
-    while True:
+    while wire:
         size, _, wire = wire.partition(b"\r\n")
         length = int(size, 16)
         piece, wire = wire[:length], wire[length + 2 :]
         body += piece
         if length == 0:
-            return body, wire
+            break
+    return body, wire
