@@ -22,6 +22,7 @@ from auditor.ledger.open import open_ledger
 from auditor.models import ModelsTable, read_models
 from auditor.projection.follower import Follower
 from auditor.settings import Settings
+from auditor.spill import Spill
 from auditor.structurer import Structurer
 from graph.open import open_graph
 
@@ -58,7 +59,7 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     models = read_models(settings.models) if settings.models else ModelsTable()
     ingester = Ingester(ledger, models, settings.data / SPOOL)
     turn = Courtesy(lambda: ingester.pressed, stop)
-    structurer = Structurer(ledger, turn=turn, prices=settings.prices)
+    structurer = Structurer(ledger, turn=turn, prices=settings.prices, table=Spill(settings.data).table)
     follower = Follower(ledger, graph, turn=turn)
     parts: dict[str, Any] = {"ingester": ingester, "structurer": structurer, "follower": follower}
     threads = [threading.Thread(target=part.run_forever, args=(stop,), name=name) for name, part in parts.items()]

@@ -8,18 +8,19 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditor.capture.conventions import observe
 from auditor.capture.dialects import parse_exchange
+from auditor.capture.large import MOST_BODY
 from auditor.capture.prices import read_prices
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records import wire
 from auditor.records.canonical import canonical_bytes
-from auditor.records.exchange import Exchange, Gap, Transcript
+from auditor.records.exchange import Exchange, Gap, Payload, Transcript
 from auditor.records.messages import Message
 from auditor.records.structure import Structure
 from auditor.records.telemetry import TelemetryLog, TelemetrySpan
@@ -66,20 +67,20 @@ class Structurer:
 
     def __init__(
         self, ledger: Ledger, quiet: float = 0.4, turn: Callable[[], None] = lambda: None,
-        prices: Path | None = None,
-    ) -> None:
+        prices: Path | None = None, table: Callable[[], MutableMapping[tuple[str, str], Any]] = dict,
+    ) -> None:  # fmt: skip
         """`turn` is called before each piece of work and may wait: recording comes before reading. `prices` is a table
-        that replaces the one of this version."""
+        that replaces the one of this version. `table` makes the mappings that grow with what is recorded."""
         self._prices = read_prices(prices)
         self._ledger = ledger
         self._turn = turn
         self._quiet = quiet
-        self._index = ThreadIndex()
-        self._runs: dict[tuple[str, str], _Run] = {}
+        self._index = ThreadIndex(table)
+        self._runs: MutableMapping[tuple[str, str], _Run] = table()
         self._dirty: dict[tuple[str, str], _Dirty] = {}
         self._position = -1
         self._lock = threading.RLock()
-        self._traces: dict[tuple[str, str], list[_InTrace]] = {}
+        self._traces: MutableMapping[tuple[str, str], list[_InTrace]] = table()
         self._open: set[tuple[str, str]] = set()
         """Traces with records whose run is not settled yet."""
         self._broken: set[str] = set()
@@ -263,10 +264,17 @@ class Structurer:
         exchange = wire.read(Exchange, dict(stored.record.body))
         if exchange.dialect is None or (exchange.request is None and exchange.method == "POST"):
             return None
-        request = b"" if exchange.request is None else self._ledger.payload(exchange.request)
-        response = b"" if exchange.response is None else self._ledger.payload(exchange.response)
-        call = parse_exchange(stored.id, exchange, request, response, prices=self._prices)
+        request, response = self._body(exchange.request), self._body(exchange.response)
+        call = parse_exchange(stored.id, exchange, request or b"", response or b"", prices=self._prices)
+        if request is None or response is None:
+            call = replace(call, unparsed=exchange.unparsed or "a body is too long to be read")
         return recorded_call(stored.position, stored.id, stored.record.project, call, exchange)
+
+    def _body(self, payload: Payload | None) -> bytes | None:
+        """A recorded body, empty where there is none; None where it is too long to be held in memory."""
+        if payload is None:
+            return b""
+        return None if payload.size > MOST_BODY else self._ledger.payload(payload)
 
     def _span(self, stored: Stored, logs: Sequence[Stored] = ()) -> RecordedSpan:
         span = wire.read(TelemetrySpan, dict(stored.record.body))

@@ -5,6 +5,7 @@ higher count, started at most 120 s later, when it failed: status 408, 409, 429 
 Two agents may send the same body at the same time, so one attempt is repeated by one call only.
 """
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,10 +35,10 @@ class _Failed:
 
 
 class Retries:
-    """Keys of failed attempts, never their bodies."""
+    """Keys of failed attempts, never their bodies; `failed` is where they are kept, empty."""
 
-    def __init__(self) -> None:
-        self._failed: dict[tuple[str, str, str | None], list[_Failed]] = {}
+    def __init__(self, failed: MutableMapping[tuple[str, str], list[_Failed]]) -> None:
+        self._failed = failed
 
     def of(self, call: RecordedCall) -> Attempt | None:
         """The attempt this call repeats, or None: the one with the highest count, the earliest of equals."""
@@ -83,9 +84,9 @@ def failed(call: RecordedCall) -> bool:
     return call.outcome != "complete" or status is None or status in _AGAIN or status >= 500
 
 
-def _key(call: RecordedCall) -> tuple[str, str, str | None] | None:
+def _key(call: RecordedCall) -> tuple[str, str] | None:
     joins = call.joins
-    return None if joins.body is None else (call.project, joins.body, joins.credential)
+    return None if joins.body is None else (call.project, f"{joins.body} {joins.credential}")
 
 
 def _seconds(call: RecordedCall) -> float | None:

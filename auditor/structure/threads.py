@@ -37,8 +37,9 @@ A call that names an answer nobody recorded yet begins a run; it is merged when 
 Identical prompts alone never join two calls, and neither does a shared system prompt. Projects never mix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from auditor.records.canonical import sha256_hex
 from auditor.records.messages import (
@@ -108,32 +109,39 @@ def group(
 class ThreadIndex:
     """Threads calls one by one as they arrive, without rereading earlier ones.
 
-    Holds keys only (message ids, tool-call ids, trace ids), never texts. A server fills it from the ledger at start by
-    adding the recorded calls and spans in order; adding the same records in the same order gives the same runs.
+    Holds keys only (message ids, tool-call ids, trace ids), never texts, each under (project, key). A server fills it
+    from the ledger at start by adding the recorded calls and spans in order; adding the same records in the same order
+    gives the same runs. `table` makes the mappings that grow with what is recorded: a dict, or one that keeps the
+    oldest elsewhere.
     """
 
-    def __init__(self) -> None:
-        self._outputs: dict[tuple[str, str], list[_End]] = {}
-        self._inputs: dict[tuple[str, str], list[str]] = {}
-        self._tools: dict[tuple[str, str], dict[str, str | None]] = {}
-        self._span_runs: dict[tuple[str, str], str] = {}
-        self._parents: dict[tuple[str, str], str | None] = {}
-        self._trace_runs: dict[tuple[str, str], set[str]] = {}
-        self._trace_calls: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        self._aliases: dict[tuple[str, str], str] = {}
-        self._responses: dict[tuple[str, str], str] = {}
-        self._conversations: dict[tuple[str, str], str] = {}
-        self._tokens: dict[tuple[str, str], set[str]] = {}
-        self._waiting: dict[tuple[str, str], list[str]] = {}
+    def __init__(self, table: Callable[[], MutableMapping[tuple[str, str], Any]] = dict) -> None:
+        self._outputs: MutableMapping[tuple[str, str], list[str]] = table()
+        """Message id → numbers of the ends that are it."""
+        self._ends: MutableMapping[tuple[str, str], _End] = table()
+        self._end_count = 0
+        self._inputs: MutableMapping[tuple[str, str], list[str]] = table()
+        self._tools: MutableMapping[tuple[str, str], dict[str, str | None]] = table()
+        self._span_runs: MutableMapping[tuple[str, str], str] = table()
+        self._parents: MutableMapping[tuple[str, str], str | None] = table()
+        self._trace_runs: MutableMapping[tuple[str, str], set[str]] = table()
+        self._trace_calls: MutableMapping[tuple[str, str], list[tuple[str, str]]] = table()
+        self._aliases: MutableMapping[tuple[str, str], str] = table()
+        self._former: MutableMapping[tuple[str, str], set[str]] = table()
+        """Run → runs that were merged into it."""
+        self._responses: MutableMapping[tuple[str, str], str] = table()
+        self._conversations: MutableMapping[tuple[str, str], str] = table()
+        self._tokens: MutableMapping[tuple[str, str], set[str]] = table()
+        self._waiting: MutableMapping[tuple[str, str], list[str]] = table()
         """Response id nobody gave yet → runs that began with a call naming it."""
         self._merged: list[tuple[str, str]] = []
-        self._retries = Retries()
-        self._traces: dict[tuple[str, str], _Trace] = {}
-        self._span_responses: dict[tuple[str, str], set[str]] = {}
+        self._retries = Retries(table())
+        self._traces: MutableMapping[tuple[str, str], _Trace] = table()
+        self._span_responses: MutableMapping[tuple[str, str], set[str]] = table()
         """Response id a span tells of → trace ids."""
-        self._given: dict[tuple[str, str], set[str]] = {}
+        self._given: MutableMapping[tuple[str, str], set[str]] = table()
         """Id of a tool call a proxied call gave → runs."""
-        self._span_tools: dict[tuple[str, str], set[str]] = {}
+        self._span_tools: MutableMapping[tuple[str, str], set[str]] = table()
         """Id of a tool call a span tells of → trace ids."""
         self._moved: set[tuple[str, str]] = set()
 
@@ -164,7 +172,7 @@ class ThreadIndex:
         for called, traceparent in self._trace_calls.get((project, span.trace_id), []):
             old = self.settled(project, called)
             if old != run and self._traced(project, traceparent) == run:
-                self._aliases[project, old] = run
+                self._alias(project, old, run)
                 merged.append(old)
         return tuple(merged)
 
@@ -235,9 +243,11 @@ class ThreadIndex:
 
     def aliases(self, project: str, run: str) -> tuple[str, ...]:
         """Run ids that were merged into this one, sorted."""
-        return tuple(
-            sorted(old for owner, old in self._aliases if owner == project and self.settled(owner, old) == run)
-        )
+        return tuple(sorted(self._former.get((project, run), ())))
+
+    def _alias(self, project: str, old: str, new: str) -> None:
+        self._aliases[project, old] = new
+        self._former.setdefault((project, new), set()).update({old, *self._former.get((project, old), ())} - {new})
 
     def _decide(self, call: RecordedCall, placed: Sequence[PlacedMessage]) -> Joined:
         join = self._run(call, placed)
@@ -257,7 +267,7 @@ class ThreadIndex:
         for one in reversed(placed):
             ends = self._outputs.get((project, one.id))
             if ends:
-                return self._echoed(project, ends)
+                return self._echoed(project, [self._ends["", number] for number in ends])
         owners = self._tool_owners(project, placed)
         if len(owners) == 1:
             return Joined(run=owners.pop(), grade="recorded", rule="tool_call_id")
@@ -310,15 +320,18 @@ class ThreadIndex:
         self._learn_traced(call, run)
         last = placed[-1].id if placed else _root(said)
         for one in placed:
-            for end in self._outputs.get((project, one.id), ()):
+            for number in self._outputs.get((project, one.id), ()):
+                end = self._ends["", number]
                 if self.settled(project, end.run) == self.settled(project, run):
                     end.continued += 1
         if placed:
             self._inputs.setdefault((project, placed[-1].id), []).append(run)
         for output in said.outputs:
-            end = _End(run)
+            self._end_count += 1
+            number = str(self._end_count)
+            self._ends["", number] = _End(run)
             for own in dict.fromkeys((message_id(output, last), message_id(_without_thinking(output), last))):
-                self._outputs.setdefault((project, own), []).append(end)
+                self._outputs.setdefault((project, own), []).append(number)
             for token in _tokens(place((output,), last)):
                 self._tokens.setdefault((project, token), set()).add(run)
             for part in output.parts:
@@ -338,7 +351,7 @@ class ThreadIndex:
             for waiting in self._waiting.pop((project, said.response_id), ()):
                 old, own = self.settled(project, waiting), self.settled(project, run)
                 if old != own:
-                    self._aliases[project, old] = own
+                    self._alias(project, old, own)
                     self._merged.append((project, old))
         if said.conversation:
             self._conversations.setdefault((project, said.conversation), run)

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "auditor.records": set(),
     "auditor.errors": set(),
     "auditor.settings": set(),
+    "auditor.spill": set(),
     "auditor.models": set(),
     "auditor.statistics": set(),
     "auditor.access": {"auditor.ledger.protocol"},

@@ -1,10 +1,12 @@
 """Which run a call belongs to, with and without headers."""
 
 import random
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from auditor.spill import Spill
 from auditor.structure.inputs import RecordedCall
 from auditor.structure.threads import ThreadIndex, group
 
@@ -135,3 +137,24 @@ def test_the_index_agrees_with_the_batch(runs: ModuleType) -> None:
     index = ThreadIndex()
     one_by_one = {call.id: index.add_call(call).run for call in calls}
     assert one_by_one == {call.id: thread.run for thread in group(calls) for call in thread.calls}
+
+
+def test_the_index_gives_the_same_runs_when_hardly_any_key_stays_in_memory(runs: ModuleType, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    own = [runs.one_tool(run=None, item=f"item{n % 20}", price=10 + n % 20, stated=10 + n % 20) for n in range(40)]
+    slots = [n for n in range(40) for _ in range(2)]
+    chance.shuffle(slots)
+    told: list[list[object]] = [[], []]
+    for seen, index in zip(told, (ThreadIndex(), ThreadIndex(Spill(tmp_path, near=1).table)), strict=True):
+        taken = [0] * 40
+        for position, n in enumerate(slots):
+            old = own[n][taken[n]]
+            taken[n] += 1
+            traceparent = f"00-{n:032x}-{position + 1:016x}-01"
+            call = runs.recorded(position, old.call.messages, *old.call.outputs, traceparent=traceparent)
+            seen.append(index.add_call(call))
+        for n in range(0, 40, 3):
+            seen.append(index.add_span(runs.span(100 + n, run=f"named{n}", trace=f"{n:032x}", own=f"{n + 99:016x}")))
+            seen.append(index.aliases("p", f"named{n}"))
+    assert told[0] == told[1]
+    assert any(told[0][-26:])
