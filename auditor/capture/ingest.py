@@ -20,6 +20,7 @@ from auditor.capture.dialects.catalogue import Dialect, by_route
 from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, parse_json, whole_text
 from auditor.capture.headers import Vault, open_vault
+from auditor.capture.large import MOST_BODY, TIME_BYTES, keep, request_size, response_size, why
 from auditor.capture.moments import first_moments
 from auditor.capture.scanner import Spans, read_object
 from auditor.capture.spool_read import OwnerReader, Stream, owners
@@ -45,8 +46,12 @@ _DONE = """CREATE TABLE IF NOT EXISTS spooled(
 class Ingester:
     """One per spool folder. `step` reads once; `run_forever` follows."""
 
-    def __init__(self, ledger: Ledger, models: ModelsTable, spool: Path, vault: Vault | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, models: ModelsTable, spool: Path, vault: Vault | None = None, most_body: int = MOST_BODY
+    ) -> None:
+        """most_body: bytes of a body beyond which it is kept in pieces and not read."""
         self._ledger = ledger
+        self._most_body = most_body
         self._models = models
         self._root = spool
         self._vault = vault or open_vault(spool.parent)
@@ -179,7 +184,10 @@ class Ingester:
         if stream.gap is not None:
             return _gap(stream.gap)
         try:
-            return self._exchange(stream)
+            try:
+                return self._exchange(stream, self._most_body)
+            except MemoryError:
+                return self._exchange(stream, 0)  # what cannot be read here can be kept
         except AuditorError:
             raise  # the ledger's trouble: the call stays in the spool
         except (OSError, MemoryError):
@@ -189,20 +197,29 @@ class Ingester:
             what = f"exchange {stream.meta.get('method')} {stream.meta.get('path')}"
             return _gap({"what": what, "why": f"could not be recorded: {type(fault).__name__}: {fault}"})
 
-    def _exchange(self, stream: Stream) -> Entry:
-        meta, status, end = stream.meta, stream.status or {}, stream.end or {}
+    def _exchange(self, stream: Stream, most: int) -> Entry:
+        """The record of a call; of bodies beyond `most` bytes the pieces are kept, and nothing is read."""
+        meta, status, end = dict(stream.meta), stream.status or {}, stream.end or {}
         reader = self._readers[stream.owner]
-        request = b"".join(map(reader.payload, stream.request))
-        pieces = [reader.payload(piece) for piece in stream.response]
-        response = b"".join([piece[8:] for piece in pieces])
-        marks = [(_TIME.unpack_from(piece)[0], len(piece) - 8) for piece in pieces]
+        asked, answered = request_size(stream), response_size(stream)
+        large = why(asked, answered, most, stream.notes)
+        kept = keep(self._ledger, stream.request, reader.payload, 0) if asked > most else None
+        came = keep(self._ledger, stream.response, reader.payload, TIME_BYTES) if answered > most else None
+        request = b"" if kept else b"".join(map(reader.payload, stream.request))
+        ends = stream.response if came is None else [stream.response[0], stream.response[-1]]
+        pieces = [reader.payload(piece) for piece in ends]
+        response = b"" if came else b"".join([piece[TIME_BYTES:] for piece in pieces])
+        marks = [(_TIME.unpack_from(piece)[0], len(piece) - TIME_BYTES) for piece in pieces]
         dialect = by_route(meta["method"], meta["route"])
         headers = status.get("headers", {})
-        request, meta["headers"], _ = _unpacked(request, meta["headers"], stream.notes.get("request_plain_from"))
-        response, headers, packed = _unpacked(response, headers, stream.notes.get("response_plain_from"))
+        packed = None
+        if kept is None:
+            request, meta["headers"], _ = _unpacked(request, meta["headers"], stream.notes.get("request_plain_from"))
+        if came is None:
+            response, headers, packed = _unpacked(response, headers, stream.notes.get("response_plain_from"))
         marks = marks if packed is None else _moved(marks, *packed)
         outcome: Outcome = end.get("outcome", "crashed")
-        sent, spans, unparsed = _read_request(dialect, request, meta)
+        sent, spans, unparsed = ({}, None, None) if kept else _read_request(dialect, request, meta)
         if outcome == "complete":
             unparsed = unparsed or _read_response(dialect, response, headers)
         model = sent.get("model")
@@ -213,8 +230,8 @@ class Ingester:
         exchange = Exchange(
             dialect=dialect.name if dialect else None, method=meta["method"], path=meta["path"],
             upstream=end.get("upstream") or status.get("upstream") or "none", status=status.get("status"),
-            outcome=outcome, response=self._stored(response),
-            request=self._ledger.put_split(request, spans) if spans else self._stored(request),
+            outcome=outcome, response=came or self._stored(response),
+            request=kept or (self._ledger.put_split(request, spans) if spans else self._stored(request)),
             request_headers=meta["headers"], response_headers=headers,
             times=Times(
                 started=time_text(meta["started"]), upstream_headers=_said(status.get("at")),
@@ -223,7 +240,7 @@ class Ingester:
                 first_content=_said(content), first_tool=_said(tool),
             ),
             joins=joins, model=model, model_digest=known.digest if known else "unknown",
-            relayed=end.get("relayed", len(response)), unparsed=unparsed,
+            relayed=end.get("relayed", answered if came else len(response)), unparsed=large or unparsed,
             redacted=tuple(
                 Redaction(rule=rule, where=where, hash=own, count=count)
                 for rule, where, own, count in end.get("redacted", ())

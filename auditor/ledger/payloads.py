@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from auditor.errors import LedgerBroken, NotFound, Unavailable
@@ -66,14 +66,19 @@ class SqlitePayloads:
             return Payload(address=self.put(data), size=len(data))
         parent = ZERO
         for message in pieces.messages:
-            address = self.put(message)
-            own = context_link(parent, address)
-            if self._links.get(own) is None:
-                row = (bytes.fromhex(own), bytes.fromhex(parent), bytes.fromhex(address))
-                self._writer.put(Write(rows=((_CONTEXT, row),)))
-                self._links.add(own, (parent, address))
-            parent = own
+            parent = self._linked(parent, self.put(message))
         return Payload(address=self.put(written), size=len(data), context=parent, messages=len(pieces.messages))
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> Payload:
+        nothing = self.put(b"")
+        skeleton = Skeleton(head=nothing, tail=nothing, gaps=(b"",))
+        parent, size, count = ZERO, 0, 0
+        for piece in pieces:
+            parent = self._linked(parent, self.put(piece))
+            size, count = size + len(piece), count + 1
+        if not count:
+            return Payload(address=nothing, size=0)
+        return Payload(address=self.put(skeleton.to_bytes()), size=size, context=parent, messages=count)
 
     def payload(self, ref: Payload | str) -> bytes:
         if isinstance(ref, str) or ref.context is None:
@@ -99,6 +104,15 @@ class SqlitePayloads:
         """Unavailable when the disk refuses for so long that memory would fill."""
         if self._writer.waiting_bytes > MAX_WAITING_BYTES:
             raise Unavailable("ledger", "cannot write and its memory is full", "check the disk")
+
+    def _linked(self, parent: str, address: str) -> str:
+        """The next link of a prefix chain, stored where it is not yet."""
+        own = context_link(parent, address)
+        if self._links.get(own) is None:
+            row = (bytes.fromhex(own), bytes.fromhex(parent), bytes.fromhex(address))
+            self._writer.put(Write(rows=((_CONTEXT, row),)))
+            self._links.add(own, (parent, address))
+        return own
 
     def _settle(self, address: str) -> None:
         self._waiting.pop(address, None)

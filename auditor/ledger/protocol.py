@@ -77,6 +77,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def put_pieces(self, pieces: Iterable[bytes]) -> Payload:
+        """Store a body too long to be held in memory, as the row of its pieces, each of which is taken once.
+
+        What waits to become durable is in memory all the same: an append between pieces empties that.
+        """
+        ...
+
     def payload(self, ref: Payload | str) -> bytes:
         """The original bytes; raises NotFound, or LedgerBroken when they no longer match their address."""
         ...

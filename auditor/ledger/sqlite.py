@@ -68,6 +68,9 @@ class SqliteLedger:
     def put_split(self, data: bytes, spans: Sequence[tuple[int, int]]) -> Payload:
         return self._payloads.put_split(data, spans)
 
+    def put_pieces(self, pieces: Iterable[bytes]) -> Payload:
+        return self._payloads.put_pieces(pieces)
+
     def payload(self, ref: Payload | str) -> bytes:
         return self._payloads.payload(ref)
 

@@ -46,6 +46,9 @@ class ProjectLedger:
     def put_split(self, data: bytes, spans: Sequence[tuple[int, int]]) -> Payload:
         return self._ledger.put_split(data, spans)
 
+    def put_pieces(self, pieces: Iterable[bytes]) -> Payload:
+        return self._ledger.put_pieces(pieces)
+
     def payload(self, ref: Payload | str) -> bytes:
         return self._ledger.payload(ref)
 

@@ -197,6 +197,15 @@ def _ranges(body: bytes, *pieces: bytes) -> list[tuple[int, int]]:
     return [(body.index(piece), body.index(piece) + len(piece)) for piece in pieces]
 
 
+def test_pieces_are_one_body_again(ledger: Ledger) -> None:
+    ref = ledger.put_pieces(iter([b"one ", b"two ", b"two ", b"three"]))
+    assert (ref.size, ref.messages) == (17, 4)
+    ledger.append([])
+    assert ledger.payload(ref) == b"one two two three"
+    nothing = ledger.put_pieces([])
+    assert (nothing.size, ledger.payload(nothing)) == (0, b"")
+
+
 @pytest.mark.parametrize("spans", [[], [(5, 2)], [(0, 3), (2, 5)], [(0, 99)], [(-1, 2)]])
 def test_spans_that_are_none_store_the_body_whole(ledger: Ledger, spans: list[tuple[int, int]]) -> None:
     ref = ledger.put_split(b"0123456789", spans)

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from auditor.errors import Unavailable
 from auditor.ledger.protocol import Entry
 from auditor.ledger.sqlite import SqliteLedger
@@ -80,4 +82,15 @@ def test_verify_misses_the_ends_of_a_split_request(tmp_path: Path) -> None:
     assert not found.complete
     assert "which is missing" in found.problems[0]
     connection.close()
+    ledger.close()
+
+
+def test_a_body_too_long_to_be_read_leaves_a_run_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    recorded(ledger, "one")
+    monkeypatch.setattr("auditor.structurer.MOST_BODY", 100)  # the answer is longer, the request is not
+    Structurer(ledger).catch_up()
+    found = latest_structure(ledger, "one")
+    assert found is not None
+    assert any("too long to be read" in gap for gap in found.structure.gaps), found.structure.gaps
     ledger.close()
