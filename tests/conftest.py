@@ -8,6 +8,13 @@ import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+LONG = ("test_demo.py", "test_server_killed.py")
+"""Files that take minutes: begun first, so that a run on several cores does not wait for them at its end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 def real_part_missing(what: str, how: str) -> NoReturn:
     """Skip because a real part (Neo4j, Chromium…) is absent, or fail where real parts are required."""
