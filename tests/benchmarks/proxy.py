@@ -2,7 +2,8 @@
 
 `make bench NAME=proxy` (ARGS="--seconds 8 --rounds 3 --requests 100000"). Requests are 4.8 KB, answers 0.6 KB.
 "Per core" is requests per CPU second of all processes of the server (psutil, children too), counted until everything
-is in the ledger. LiteLLM runs in `.bench/litellm` (made once, needs a network), one worker, and records nothing here.
+is in the ledger. The relay with recording off admits and relays and does nothing else: no masking, fingerprints, spool.
+LiteLLM runs in `.bench/litellm` (made once, needs a network), one worker, and records nothing here.
 """
 
 import argparse
@@ -217,16 +218,26 @@ def running(
 RELAY = """
 import asyncio, sys, uvicorn
 from pathlib import Path
-from auditor.capture.proxy import Proxy
+from types import SimpleNamespace
+from auditor.capture.proxy import Proxy, _place
 from auditor.capture.spool import Spool
 
 class Nothing(Spool):
     async def open(self): pass
     async def close(self): pass
-    def add(self, kind, stream, payload): return True
 
-proxy = Proxy({"openai": sys.argv[1]}, Path(sys.argv[3]))
+def nothing(*_, **__): pass
+
+class Bare(Proxy):
+    def flight(self, scope, method, admitted=None):
+        _, route, project, wrong = _place(scope)
+        admission = self.gate.admit(scope["headers"], "ingest", project=project, client=scope["client"][0])
+        return SimpleNamespace(method=method, route=route, admission=admission, asked=nothing, answered=nothing,
+                               gave=nothing, end=nothing), wrong
+
+proxy = Bare({"openai": sys.argv[1]}, Path(sys.argv[3]))
 proxy.spool = Nothing(Path(sys.argv[3]))
+proxy.vault = SimpleNamespace(stored=nothing)
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
