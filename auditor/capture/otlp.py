@@ -151,15 +151,11 @@ class Intake:
             self.refuse_when_full(size)
             match = _PATH.match(scope["path"])
             signal = (match and match["signal"]) or "traces"
-            self._waiting += size
-            try:
-                body = await _body(receive, self.limits.body_bytes)
-                if body is None:
-                    return
-                encoding = headers.get("content-encoding")
-                answer = await self.take(signal, admission, body, encoding, as_json)  # type: ignore[arg-type]
-            finally:
-                self._waiting -= size
+            body = await self._received(receive, size)
+            if body is None:
+                return
+            encoding = headers.get("content-encoding")
+            answer = await self.take(signal, admission, body, encoding, as_json)  # type: ignore[arg-type]
             await _answer(send, 200, answer, as_json)
         except AuditorError as fault:
             status, message = self.refusal(fault)
@@ -181,8 +177,7 @@ class Intake:
         if time.monotonic() < self._refuse_until:
             raise Unavailable("ledger", self._trouble or "cannot write", "send the batch again later")
         if self._waiting and self._waiting + size > self.limits.waiting_bytes:
-            fix = "send the batch again later"
-            raise Busy("intake", f"{self._waiting} bytes wait to become durable", fix)
+            raise self._busy()
 
     async def take(
         self, signal: Literal["traces", "logs", "metrics"], admission: Admission, body: bytes, encoding: str | None,
@@ -216,6 +211,36 @@ class Intake:
         if not known:
             self._trouble = str(fault)
         return status, Status(code=_CODES.get(status, _INVALID), message=str(fault))
+
+    async def _received(self, receive: Receive, stated: int) -> bytes | None:
+        """The whole body, or None when the client left; TooMuch or Busy soon after a limit.
+
+        It is counted as waiting from here on, as long as it is `stated` to be, or, where that is not said or not true,
+        as long as it has become; the caller counts it again at once.
+        """
+        pieces = bytearray()
+        counted = stated
+        self._waiting += counted
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                pieces += message.get("body", b"")
+                if len(pieces) > self.limits.body_bytes:
+                    raise _too_much(self.limits.body_bytes)
+                if len(pieces) > counted:
+                    self._waiting += len(pieces) - counted
+                    counted = len(pieces)
+                    if self.limits.waiting_bytes < self._waiting != counted:  # one alone is always taken
+                        raise self._busy()
+                if not message.get("more_body", False):
+                    return bytes(pieces)
+        finally:
+            self._waiting -= counted
+
+    def _busy(self) -> Busy:
+        return Busy("intake", f"{self._waiting} bytes wait to become durable", "send the batch again later")
 
     def _store(
         self, signal: Signal, admission: Admission, body: bytes, encoding: str | None, as_json: bool
@@ -263,20 +288,6 @@ def _decoded(body: bytes, content_encoding: str | None, most: int) -> bytes:
 
 def _too_much(most: int) -> TooMuch:
     return TooMuch("body", f"has more than {most} bytes", "send smaller batches")
-
-
-async def _body(receive: Receive, most: int) -> bytes | None:
-    """The whole body, or None when the client left; TooMuch soon after the limit."""
-    pieces = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        pieces += message.get("body", b"")
-        if len(pieces) > most:
-            raise _too_much(most)
-        if not message.get("more_body", False):
-            return bytes(pieces)
 
 
 async def _answer(send: Send, status: int, message: Message, as_json: bool, retry_seconds: int = 1) -> None:

@@ -5,6 +5,7 @@ import http.client
 import json
 import sqlite3
 import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -278,7 +279,7 @@ class Slow(SqliteLedger):
 def test_back_pressure_asks_to_wait_and_loses_nothing(serve: Any, tmp_path: Path) -> None:
     slow = Slow(tmp_path / "slow.db")
     body = batch(span())
-    server = serve(intake_ledger=slow, limits=Limits(waiting_bytes=2 * len(body) + 10))
+    server = serve(intake_ledger=slow, limits=Limits(waiting_bytes=len(body) + 10))
     answers: list[int] = []
     first = threading.Thread(target=lambda: answers.append(post(server.port, "/v1/traces", body)[0]))
     first.start()
@@ -295,6 +296,41 @@ def test_back_pressure_asks_to_wait_and_loses_nothing(serve: Any, tmp_path: Path
     assert post(server.port, "/v1/traces", body)[0] == 200
     assert server.intake.counts()["batches_waited"] == 1
     slow.close()
+
+
+def chunked(port: int) -> http.client.HTTPConnection:
+    """An upload that does not say how long it will be; `.send` its pieces as chunks."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.putrequest("POST", "/v1/traces")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("transfer-encoding", "chunked")
+    connection.endheaders()
+    return connection
+
+
+def test_uploads_of_unknown_length_are_counted_as_they_come(serve: Any) -> None:
+    body = batch(span())
+    server = serve(limits=Limits(waiting_bytes=len(body) + 10))
+    first, second = chunked(server.port), chunked(server.port)
+    first.send(b"%x\r\n%b\r\n" % (len(body), body))
+    deadline = time.monotonic() + 5
+    while server.intake.waiting_bytes < len(body) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert server.intake.waiting_bytes == len(body)  # though it has not ended
+    assert post(server.port, "/v1/traces", body)[0] == 429
+    second.send(b"b\r\n           \r\n")
+    refused = second.getresponse()  # before it has ended
+    assert (refused.status, refused.getheader("retry-after")) == (429, "1")
+    second.close()
+    first.send(b"0\r\n\r\n")
+    assert first.getresponse().status == 200
+    first.close()
+    assert server.intake.waiting_bytes == 0
+    large = chunked(server.port)  # one alone is taken, however little may wait
+    longer = body + b" " * 100
+    large.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(longer), longer))
+    assert large.getresponse().status == 200
+    large.close()
 
 
 def test_the_path_names_the_project(server: Any, upstream: Any) -> None:
