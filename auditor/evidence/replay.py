@@ -9,6 +9,7 @@ log-probabilities where there are any, and for sampled calls whether the output 
 the largest difference of a log-probability between identical passes in other batch shapes.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from auditor.evidence.refusal import ReplayRefused
 from auditor.evidence.rendering import Rendering, Template, render
 from auditor.records.evidence import Fidelity, TokenRange
 from auditor.records.exchange import MASKED
-from auditor.records.messages import Message, Span, part_text
+from auditor.records.messages import Message, Span, ToolCall, ToolResult, part_text
 
 __all__ = ["Decision", "Loaded", "Piece", "Replay", "ReplayRefused", "load", "replay"]
 
@@ -239,7 +240,10 @@ def replay(question: Question, loaded: Loaded) -> Replay:
     if not call.outputs:
         raise ReplayRefused("unsupported", "the call has no recorded output")
     output = (call.outputs[0], _message(question, call.outputs[0]))
-    template = Template(loaded.tokenizer, loaded.template, question.tools, call.settings.get("chat_template_kwargs"))
+    kwargs = call.settings.get("chat_template_kwargs")
+    if MASKED.search(json.dumps([*question.tools, kwargs])):
+        raise ReplayRefused("redacted", "part of the call's tools or template was masked before it was recorded")
+    template = Template(loaded.tokenizer, loaded.template, question.tools, kwargs)
     rendering = render(inputs, output, template, loaded.tokenizer.eos_token or "")
     encoded = _cut(encode(loaded.tokenizer, rendering.text, rendering.output_start), rendering, loaded)
     return _forced(question, loaded, rendering, encoded)
@@ -249,7 +253,8 @@ def _message(question: Question, ident: str) -> Message:
     message = question.messages.get(ident)
     if message is None:
         raise ReplayRefused("redacted", f"message {ident[:12]} of the call is no longer in the ledger")
-    if any(MASKED.search(part_text(part)) for part in message.parts):
+    names = [part.name or "" for part in message.parts if isinstance(part, (ToolCall, ToolResult))]
+    if any(MASKED.search(text) for text in (*map(part_text, message.parts), *names)):
         raise ReplayRefused("redacted", f"part of message {ident[:12]} was masked before it was recorded")
     return message
 

@@ -11,9 +11,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from auditor.capture.dialects import parse_exchange
+from auditor.capture.redact import Masker, compile_rules
+from auditor.evidence.answer import answer
 from auditor.evidence.replay import ReplayRefused, encode, load, replay
 from auditor.models import ModelEntry
-from auditor.records.messages import Message, Other, Span, Text, ToolCall, ToolResult, part_text
+from auditor.records.exchange import Exchange, Joins, Times
+from auditor.records.messages import Message, Other, Part, Reasoning, Span, Text, ToolCall, ToolResult, part_text
 
 HOSTILE = [
     "family 👩‍👩‍👧 and é vs e\u0301, ﷺ",
@@ -212,3 +216,65 @@ def test_prompt_and_output_are_never_merged(kit: Any) -> None:
     coded = encode(kit.loaded.tokenizer, "the price", 4)
     assert coded.prompt_length == len(kit.loaded.tokenizer("the ", add_special_tokens=False)["input_ids"])
     assert [coded.offsets[0][0], coded.offsets[-1][1]] == [0, 9]
+
+
+MASK = "[redacted:keys:0badc0de]"
+
+
+@pytest.mark.parametrize("place", ["user", "arguments", "name", "result", "reasoning", "answer", "tools"])
+def test_a_masked_call_is_refused_wherever_the_mask_stands(kit: Any, place: str) -> None:
+    def text(where: str, plain: str) -> str:
+        return MASK if where == place else plain
+
+    inputs = [
+        Message(role="user", parts=(Text(text=f"use {text('user', 'it')}"),)),
+        Message(role="assistant", parts=(
+            ToolCall(call_id="1", name=text("name", "f"), arguments=json.dumps({"key": text("arguments", "k")})),
+        )),
+        Message(role="tool", parts=(ToolResult(call_id="1", name=None, text=f"{text('result', 'done')}\n"),)),
+    ]  # fmt: skip
+    parts: tuple[Part, ...] = (Text(text=f"It is {text('answer', '42')}."),)
+    if place == "reasoning":
+        parts = (Reasoning(text=f"I saw {MASK}."), *parts)
+    tools = ({"type": "function", "function": {"name": "f", "description": f"asks {text('tools', 'it')}"}},)
+    question = kit.ask(inputs, Message(role="assistant", parts=parts), tools=tools)
+    with pytest.raises(ReplayRefused) as refused:
+        replay(question, kit.loaded)
+    assert refused.value.reason == "redacted" and "masked before it was recorded" in refused.value.detail
+
+
+def test_a_message_that_was_erased_is_refused_as_redacted(kit: Any, shop: Callable[..., Any]) -> None:
+    question = shop(kit)
+    kept = {ident: one for ident, one in question.messages.items() if ident != question.call.inputs[1]}
+    with pytest.raises(ReplayRefused) as refused:
+        replay(replace(question, messages=kept), kit.loaded)
+    assert refused.value.reason == "redacted" and "no longer in the ledger" in refused.value.detail
+
+
+def test_words_that_only_look_like_a_mask_are_replayed(kit: Any) -> None:
+    inputs = [Message(role="user", parts=(Text(text="[redacted:keys:no hash] and [redacted:keys:12]"),))]
+    told = replay(kit.ask(inputs, Message(role="assistant", parts=(Text(text="ok"),))), kit.loaded)
+    assert told.text.endswith("ok<|im_end|>\n")
+
+
+def test_a_recorded_exchange_with_a_mask_gives_evidence_that_says_redacted(kit: Any) -> None:
+    """From the bytes that capture stores to what a worker answers."""
+    masker = Masker(compile_rules(("keys",)), lambda value: "hmac-sha256:" + "ab" * 16, "request")
+    sent = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": f"use sk-proj-{'x1' * 12} now"}]})
+    stored = masker.feed(sent.encode()) + masker.close()
+    assert masker.found and b"sk-proj" not in stored
+    answered = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "I used it."}}]}
+    exchange = Exchange(
+        dialect="openai_chat", method="POST", path="/v1/chat/completions", upstream="u", status=200,
+        outcome="complete", request=None, response=None, request_headers={}, model="tiny", model_digest="unknown",
+        response_headers={"content-type": "application/json"}, joins=Joins(), relayed=0, redacted=masker.found,
+        times=Times(started="", upstream_headers=None, first_byte=None, last_byte=None),
+    )  # fmt: skip
+    call = parse_exchange("r", exchange, stored, json.dumps(answered).encode())
+    assert call.unparsed is None
+    question = kit.ask(call.messages, call.outputs[0])
+    methods = ["ablation", "attention", "fidelity"]
+    found = answer(question, methods, {"": kit.loaded})
+    assert [one.reason for one in found if one.method == "fidelity@1"] == ["redacted"]
+    assert {one.reason for one in found} == {"redacted"}
+    assert all("masked before it was recorded" in (one.detail or "") for one in found)
