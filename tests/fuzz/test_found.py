@@ -10,14 +10,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from auditor.capture.dialects import openai_chat, parse_exchange
+from auditor.capture.dialects import anthropic_stream, openai_chat, parse_exchange
 from auditor.capture.exact import parse_json
 from auditor.capture.importers.catalogue import importer
 from auditor.capture.importers.imported import Imported
 from auditor.capture.prices import cost, read_prices
 from auditor.capture.redact import compile_rules
 from auditor.capture.scanner import read_object
-from auditor.capture.stream import SseEvent
+from auditor.capture.stream import SseEvent, events
 from auditor.errors import BadInput, BadSetup
 from auditor.records.canonical import canonical_bytes
 from auditor.records.exchange import Exchange, Joins, Times
@@ -174,3 +174,13 @@ def test_a_function_that_is_a_list_does_not_stop_a_stream() -> None:
     body = b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
     call = _call("openai_chat", "/v1/chat/completions", "POST", b'{"messages":[]}', body * 2, "text/event-stream")
     assert call.outputs
+
+
+@pytest.mark.parametrize("usage", [None, 3, "x", [1], {"output_tokens": 2}])
+def test_a_usage_inside_a_delta_does_not_stop_an_anthropic_stream(usage: Any) -> None:
+    rows = [{"type": "message_delta", "delta": {"usage": usage}, "usage": {"output_tokens": 7}},
+            {"type": "message_delta", "usage": {"output_tokens": 9}}]  # fmt: skip
+    stream = "".join(f"event: message_delta\ndata: {json.dumps(row)}\n\n" for row in rows).encode()
+    assembled = anthropic_stream.assemble(events(stream))
+    assert assembled.message["usage"] == {"output_tokens": 9}
+    assert assembled.message["events"] == [rows[0]]

@@ -131,7 +131,9 @@ class _Stream:
     def _end(self, body: dict[str, Any]) -> None:
         delta = body.get("delta")
         if isinstance(delta, dict):
-            self._message.update({key: value for key, value in delta.items() if key != "content"})
+            self._message.update({key: value for key, value in delta.items() if key not in ("content", "usage")})
+            if "usage" in delta:  # it belongs beside the delta, not into it
+                self.keep(body)
         self._usage(body.get("usage"))
         more = {key: value for key, value in body.items() if key not in ("type", "delta", "usage")}
         self._message.update({key: value for key, value in more.items() if key not in ("content", "events")})
