@@ -11,9 +11,10 @@ from auditor.capture.encoding import MOST_ENCODINGS, NotDecoded
 Step = Callable[[bytes], bytes]
 _WINDOW = 2**27
 _PIECE = 2**11
-_ZSTD_LAG = 2**17 + 2**10
-"""A block of zstd has at most 128 KiB, compressed too; and a little for headers."""
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _BROTLI_PIECE = 2**16
+_BEHIND = "something stands behind the end of the compressed bytes"
+"""It would be stored as it came, and nobody would have looked at it."""
 _MOST_AT_ONCE = 2**25
 """Bytes that one piece may become."""
 
@@ -21,15 +22,19 @@ _MOST_AT_ONCE = 2**25
 class Decoder:
     """The encodings of one Content-Encoding value. NotDecoded from `feed` when the bytes are not of that encoding.
 
-    lag: where not eager, how many of the last bytes may wait so; None where that is not known.
     eager: all that the bytes so far can mean comes out at once; else it may wait inside for the end of a block.
     """
 
     def __init__(self, names: list[str], most: int) -> None:
         self._steps = [_STEPS[name]() for name in reversed(names)]
         self.eager = not any(name == "zstd" for name in names)
-        self.lag = _ZSTD_LAG if names == ["zstd"] else None
+        self._zstd = self._steps[0] if len(names) == 1 and isinstance(self._steps[0], _Zstd) else None
         self._left = most
+
+    @property
+    def lag(self) -> int | None:
+        """Where not eager, how many of the last bytes wait so; None where that is not known."""
+        return None if self._zstd is None else self._zstd.waiting
 
     def feed(self, data: bytes) -> bytes:
         pieces = []
@@ -78,22 +83,102 @@ def _deflate() -> Step:
 
     def step(data: bytes) -> bytes:
         nonlocal found, begun
-        if begun:
-            return found.decompress(data)
         try:
             plain = found.decompress(data)
         except zlib.error:  # without its zlib wrapper, as some servers send it
+            if begun:
+                raise
             found = zlib.decompressobj(-zlib.MAX_WBITS)
             plain = found.decompress(data)
         begun = True
+        if found.unused_data:
+            raise NotDecoded(_BEHIND)
         return plain
 
     return step
 
 
-def _zstd() -> Step:
-    frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-    return lambda data: b"" if frame.eof else frame.decompress(data)
+class _Zstd:
+    """Frames of zstd, one behind the other. `waiting` is how many of the last bytes belong to a block that has not
+    ended yet, so that what they mean did not come out (RFC 8878, 3.1.1)."""
+
+    def __init__(self) -> None:
+        self._frame = _zstd_frame()
+        self._head = b""
+        """What came of the header, block header or checksum that is next."""
+        self._next = self._frame_header
+        self._content = 0
+        """Bytes of the block's content that are still to come."""
+        self._last = self._checked = False
+        self.waiting = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        self._follow(data)
+        plain = b""
+        while data:
+            if self._frame.eof:
+                self._frame = _zstd_frame()
+            plain += self._frame.decompress(data)
+            data = self._frame.unused_data
+        return plain
+
+    def _follow(self, data: bytes) -> None:
+        place = 0
+        while place < len(data):
+            if self._content:
+                size = min(self._content, len(data) - place)
+                self._content -= size
+                self.waiting += size
+                place += size
+                if not self._content:
+                    self._block_ended()
+                continue
+            self._head += data[place : place + 1]
+            self.waiting += 1
+            place += 1
+            if self._next():
+                self._head = b""
+
+    def _frame_header(self) -> bool:
+        head = self._head
+        if head != _ZSTD_MAGIC[: len(head)] and len(head) <= len(_ZSTD_MAGIC):
+            # also frames that a reader skips: nobody could look into them
+            raise NotDecoded("content-encoding zstd: something else than a frame")
+        if len(head) < 5:
+            return False
+        told = head[4]
+        single = told >> 5 & 1
+        size = 5 + (1 - single) + (0, 1, 2, 4)[told & 3] + (single, 2, 4, 8)[told >> 6]
+        if len(head) < size:
+            return False
+        self._checked = bool(told & 4)
+        self._next, self.waiting = self._block_header, 0
+        return True
+
+    def _block_header(self) -> bool:
+        if len(self._head) < 3:
+            return False
+        told = int.from_bytes(self._head, "little")
+        self._last = bool(told & 1)
+        self._content = 1 if told >> 1 & 3 == 1 else told >> 3  # a block that repeats one byte has that byte
+        if not self._content:
+            self._block_ended()
+        return True
+
+    def _block_ended(self) -> None:
+        self.waiting = 0
+        if self._last:
+            self._next = self._checksum if self._checked else self._frame_header
+
+    def _checksum(self) -> bool:
+        if len(self._head) < 4:
+            return False
+        self._next, self.waiting = self._frame_header, 0
+        return True
+
+
+def _zstd_frame() -> "zstandard.ZstdDecompressionObj":  # the name is known to its stubs alone
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
 
 
 def _brotli() -> Step:
@@ -101,7 +186,7 @@ def _brotli() -> Step:
 
     def step(data: bytes) -> bytes:
         if stream.is_finished():
-            return b""
+            raise NotDecoded(_BEHIND)
         plain = bytearray(stream.process(data, output_buffer_limit=_BROTLI_PIECE))
         while not stream.can_accept_more_data() and not stream.is_finished():
             plain += stream.process(b"", output_buffer_limit=_BROTLI_PIECE)
@@ -113,5 +198,5 @@ def _brotli() -> Step:
 
 
 _STEPS: dict[str, Callable[[], Step]] = {
-    "gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _zstd, "br": _brotli,
+    "gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _Zstd, "br": _brotli,
 }  # fmt: skip

@@ -91,16 +91,19 @@ def _deflate(body: bytes, most: int) -> tuple[bytes, bool]:
 
 
 def _zstd(body: bytes, most: int) -> tuple[bytes, bool]:
-    """A little input at a time: one byte of it can mean 32 KiB."""
+    """(all frames of a zstd body, whether the last one is complete); a little at a time: one byte can mean 32 KiB."""
     plain = bytearray()
-    frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    frame = None
     for start in range(0, len(body), _ZSTD_PIECE):
-        plain += frame.decompress(body[start : start + _ZSTD_PIECE])
-        if len(plain) > most:
-            raise _too_large(most)
-        if frame.eof:
-            break
-    return bytes(plain), frame.eof
+        data = body[start : start + _ZSTD_PIECE]
+        while data:
+            if frame is None or frame.eof:
+                frame = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+            plain += frame.decompress(data)
+            if len(plain) > most:
+                raise _too_large(most)
+            data = frame.unused_data
+    return bytes(plain), frame is not None and frame.eof
 
 
 def _brotli(body: bytes, most: int) -> tuple[bytes, bool]:

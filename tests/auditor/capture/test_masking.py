@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 import random
+import zlib
 
+import brotli
 import pytest
 import zstandard
 
@@ -61,3 +63,53 @@ def test_what_is_masked_and_grows_too_large_ends_with_a_note(encoding: str, monk
     assert whole.endswith(b"\n[not recorded from here on: the decoded body is too large to be looked into]")
     assert b" [redacted:keys:" in whole and SECRET.strip() not in whole
     whole[: whole.rindex(b"\n")].decode("ascii")
+
+
+HIDDEN = {
+    "zstd, another frame": ("zstd", zstandard.compress(b"a") + zstandard.compress(SECRET)),
+    "zstd, plain": ("zstd", zstandard.compress(b"a") + SECRET),
+    "zstd, a frame to skip": (
+        "zstd", b"\x50\x2a\x4d\x18" + len(SECRET).to_bytes(4, "little") + SECRET + zstandard.compress(b"a"),
+    ),
+    "gzip, another member": ("gzip", gzip.compress(b"a") + gzip.compress(SECRET)),
+    "gzip, plain": ("gzip", gzip.compress(b"a") + SECRET),
+    "deflate, plain": ("deflate", zlib.compress(b"a") + SECRET),
+    "br, plain": ("br", brotli.compress(b"a") + SECRET),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+@pytest.mark.parametrize("piece", [1, 9, 5000])
+def test_behind_the_end_of_a_compressed_body_nothing_hides(name: str, piece: int) -> None:
+    encoding, body = HIDDEN[name]
+    kept, mask = stored(body, encoding, piece)
+    assert mask.found and SECRET.strip() not in kept and b"[redacted:keys:" in kept
+
+
+@pytest.mark.parametrize("level", [1, 19])
+@pytest.mark.parametrize("checked", [True, False])
+def test_blocks_of_zstd_go_on_as_soon_as_they_have_ended(level: int, checked: bool) -> None:
+    """Raw, repeated and compressed blocks, empty ones, several frames: whatever was flushed is stored at once."""
+    long = [noise(2**12), b"y" * 3000, random.Random(1).randbytes(999), noise(2**18)]
+    texts = [b"data: hello\n\n", b"", *(text + b"\n" for text in long)]  # no secret begins with a line's end
+    mask = BodyMask(compile_rules(("keys",)), fingerprint, "response", "zstd")
+    came = kept = b""
+    for _ in range(2):
+        frame = zstandard.ZstdCompressor(level=level, write_checksum=checked).compressobj()
+        for text in texts:
+            packed = frame.compress(text) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            for place in range(0, len(packed), 777):
+                came += packed[place : place + 777]
+                kept += mask.feed(packed[place : place + 777])
+            assert kept == came, "a flushed text waits for nothing"
+        last = frame.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+        came, kept = came + last, kept + mask.feed(last)
+    assert kept + mask.close() == came and mask.plain_from is None
+    assert decode(came, "zstd") == b"".join(texts) * 2
+
+
+def test_part_of_a_zstd_block_waits() -> None:
+    packed = zstandard.ZstdCompressor(level=1).compress(SECRET.replace(b"sk-", b"not-") * 9)
+    mask = BodyMask(compile_rules(("keys",)), fingerprint, "response", "zstd")
+    assert mask.feed(packed[:-9]) in (b"", packed[:9]), "nobody knows yet what the block says"
+    assert mask.feed(packed[-9:]) + mask.close() != b"" and not mask.found
