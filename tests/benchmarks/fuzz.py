@@ -2,7 +2,8 @@
 
 Each parser runs in processes of its own. The first 20,000 cases are coverage-guided by atheris (libFuzzer) where that
 is installed; the others are seeded mutations of the corpus, and of every case that found new paths before: without
-instrumentation they cost a third. Half of the mutations change JSON as JSON. A case fails when anything but
+instrumentation they cost a third. Half of the mutations change JSON as JSON; one case in a hundred is blown up to at
+most 256 KiB. A case fails when anything but
 the parser's documented errors comes out, when what it gives cannot be recorded, when it takes more than 2 s of CPU time
 or lets the process grow by more than 300 MB. A process that hangs or dies fails too.
 """
@@ -31,6 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 CASE_SECONDS, CASE_BYTES = 2.0, 300 * 2**20
 MOST_CASE = 8_192
+LARGE_CASE, ONE_IN = 2**18, 100
+"""One seeded case in a hundred is blown up to at most 256 KiB."""
 MOST_FINDINGS = 20
 HANG_SECONDS = 60
 
@@ -110,7 +113,8 @@ def work(name: str, cases: int, seed: int, out: Path, guided: bool) -> None:
         found = out.parent / f"{name}.corpus"
         seeds += [path.read_bytes() for path in sorted(found.glob("*"))] if found.is_dir() else []
         while tally.cases < cases:
-            tally.run(mutation.mutate(draw.choice(seeds), draw, MOST_CASE))
+            case = mutation.mutate(draw.choice(seeds), draw, MOST_CASE)
+            tally.run(case if draw.randrange(ONE_IN) else mutation.grow(case, draw, LARGE_CASE))
         tally.write(done=True)
         return
     import atheris

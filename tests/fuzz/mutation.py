@@ -82,6 +82,16 @@ def mutate(case: bytes, draw: Random, most: int) -> bytes:
     return case[:most]
 
 
+def grow(case: bytes, draw: Random, most: int) -> bytes:
+    """The case with a piece of it repeated until it has up to `most` bytes: what costs more than its size shows here."""
+    if not case:
+        return case
+    start = draw.randrange(len(case))
+    piece = case[start : start + draw.choice((1, 2, 8, 64, 512, 4096))]
+    times = draw.randrange(1, max(2, most // len(piece)))
+    return (case[:start] + piece * times + case[start:])[:most]
+
+
 def _as_json(case: bytes, draw: Random) -> bytes | None:
     """A JSON value somewhere in the case, changed; None where none was found."""
     for _ in range(4):
