@@ -83,7 +83,7 @@ def mutate(case: bytes, draw: Random, most: int) -> bytes:
 
 
 def grow(case: bytes, draw: Random, most: int) -> bytes:
-    """The case with a piece of it repeated until it has up to `most` bytes: what costs more than its size shows here."""
+    """The case with a piece of it repeated, up to `most` bytes: what costs more than its size shows here."""
     if not case:
         return case
     start = draw.randrange(len(case))
