@@ -26,6 +26,7 @@ from auditor.ledger.verify import verify
 from auditor.views.api import build_api
 from auditor.views.api.gate import ApiGate
 from auditor.views.assets import BUNDLE, mount_dashboard
+from auditor.views.scoped import ProjectHealth, ProjectLedger
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = next((Path(p) for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
@@ -73,10 +74,14 @@ def guarded(tmp_path: Path) -> Iterator[SimpleNamespace]:
     ring = KeyRing(world.ledger, hasher)
     office = KeyOffice(world.ledger, ring, hasher, vault, compile_rules)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    api = build_api(
-        ledger=world.ledger, graph=world.graph, audits=world.audits, health=world.health, office=office,
-    )  # fmt: skip
-    app.mount("/api", ApiGate(KeyGate(ring, vault), lambda project: api))
+
+    def api(project: str | None) -> Any:
+        """What the holder of a key is served, as the real server composes it."""
+        ledger = world.ledger if project is None else ProjectLedger(world.ledger, project)
+        health = world.health if project is None else ProjectHealth(world.health, project)
+        return build_api(ledger=ledger, graph=world.graph, audits=world.audits, health=health, office=office)
+
+    app.mount("/api", ApiGate(KeyGate(ring, vault), api))
     mount_dashboard(app)
     with served(app) as base:
         yield SimpleNamespace(base=base, world=world, office=office)
