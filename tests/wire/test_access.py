@@ -110,6 +110,57 @@ async def test_metrics_tell_a_project_of_itself_only(ask: Any, server: Any) -> N
         assert set(re.findall(r'project="([^"]*)"', text)) == told and "auditor_ledger_position" in text
 
 
+async def test_a_key_sees_how_far_its_own_project_has_come(ask: Any, server: Any) -> None:
+    look: dict[str | None, str] = {name: server.office.create(name, ["read"])[0] for name in ("a", "b", "c")}
+    look[None] = server.office.create(None, ["admin"])[0]
+    sent = {"a": 3, "b": 2}
+    for name, count in sent.items():
+        key, _ = server.office.create(name, ["ingest"])
+        for _ in range(count):
+            assert (await ask("POST", CHAT, content=BODY, headers={"x-audit-key": key})).status_code == 200
+    body = {"what": "w", "why": "y", "run": None, "record": None}
+    server.ledger.append([Entry(kind="log", source="s", project="b", body=body)])
+
+    async def marks(key: str, query: str = "") -> dict[str, tuple[int, int]]:
+        told = await ask("GET", f"/api/v1/watermarks{query}", headers={"x-audit-key": key})
+        assert told.status_code == 200
+        return {row["project"]: (row["accepted"], row["durable"]) for row in told.json()["items"]}
+
+    everything = {"a": (3, 0), "b": (3, 1)}
+    assert await marks(look[None]) == everything
+    for name in ("a", "b"):
+        assert await marks(look[name]) == {name: everything[name]}
+    assert await marks(look["c"]) == {}
+    assert await marks(look["a"], "?project=b") == {"a": (3, 0)}, "asking for another does not give it"
+    told = await ask("GET", "/api/v1/watermarks", headers={"cookie": f"auditor_key={look['b']}"})
+    assert [row["project"] for row in told.json()["items"]] == ["b"]
+    text = (await ask("GET", "/metrics", headers={"x-audit-key": look["a"]})).text
+    assert 'auditor_watermark_accepted{project="a"} 3' in text and 'auditor_watermark_durable{project="a"} 0' in text
+    assert set(re.findall(r'project="([^"]*)"', text)) == {"a"}
+    bare = await ask("GET", "/api/v1/watermarks")
+    assert bare.status_code == 401 and bare.json()["code"] == "unauthorised"
+
+
+async def test_metrics_are_what_a_scraper_can_read(ask: Any, server: Any) -> None:
+    """Prometheus' text format, 0.0.4: each sample of a name once, its type before it, numbers alone."""
+    assert (await ask("POST", CHAT, content=BODY)).status_code == 200
+    told = await ask("GET", "/metrics")
+    assert told.headers["content-type"].startswith("text/plain; version=0.0.4") and told.text.endswith("\n")
+    seen, typed = set(), set()
+    for line in told.text.splitlines():
+        if line.startswith("# TYPE "):
+            typed.add(line.split()[2])
+            continue
+        found = re.fullmatch(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{project="[^"\n]*"\})? (-?[0-9.e+-]+)', line)
+        assert found is not None, line
+        assert found[1] + (found[2] or "") not in seen, line
+        assert found[2] is None or found[1] in typed, line
+        seen.add(found[1] + (found[2] or ""))
+    marks = {f"auditor_watermark_{name}" for name in ("accepted", "durable", "projected", "runs", "evidence_attached")}
+    assert typed == marks and 'auditor_watermark_accepted{project="default"}' in seen
+    assert {"auditor_trouble", "auditor_ledger_position", "auditor_recorded_spool_waiting_bytes"} <= seen
+
+
 async def test_a_default_key_reads_no_run_of_another_project(ask: Any, server: Any) -> None:
     nodes = [
         Node(id=run_node(run_key(*one)), kind="Activity", type="Run", run=run_key(*one), label=one[0])
