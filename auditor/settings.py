@@ -129,6 +129,10 @@ def _cast(name: str, value: Any, place: str) -> Any:
 
 def _check(settings: Settings) -> None:
     for name, address in settings.upstreams.items():
+        if "@" in name + address.partition("?")[0]:  # said without either: they hold a secret, perhaps cut at a comma
+            fix = "write https://host; let clients send the key in a header, or vault it (auditor keys vault)"
+            raise BadSetup("upstreams", "an address holds a user or a password", fix)
+    for name, address in settings.upstreams.items():
         if not _is_address(address):
             raise BadSetup(f"upstreams.{name}", f"{address!r} is not an http(s) address", "write name=https://host")
     if not settings.upstreams:

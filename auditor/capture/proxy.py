@@ -52,6 +52,7 @@ class Proxy:
         self.gate: Gate = gate or OpenGate()
         self.spool = Spool(data / SPOOL)
         self.session: aiohttp.ClientSession | None = None
+        self.sockets: aiohttp.ClientSession | None = None
         self.accepted: Counter[str] = Counter()
         """Calls per project since the start."""
         self._in_flight = 0
@@ -59,11 +60,13 @@ class Proxy:
     async def startup(self) -> None:
         await self.spool.open()
         self.session = upstream.open_session(self._private)
+        self.sockets = upstream.open_sockets(self.session)
 
     async def shutdown(self) -> None:
         """Close connections and finish writing."""
-        if self.session is not None:
-            await self.session.close()
+        for session in (self.sockets, self.session):
+            if session is not None:
+                await session.close()
         await self.spool.close()
 
     def handles(self, scope: Scope) -> bool:

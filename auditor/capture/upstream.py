@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -12,6 +12,7 @@ from yarl import URL
 
 from auditor.capture.dialects.catalogue import by_route
 from auditor.capture.headers import Header
+from auditor.capture.verbatim import VerbatimRequest, verbatim
 from auditor.errors import BadSetup, Refused
 
 CONNECT_SECONDS = 10.0
@@ -33,6 +34,9 @@ class Upstreams:
     def __init__(self, addresses: Mapping[str, str]) -> None:
         self._bases: dict[str, URL] = {}
         for name, address in addresses.items():
+            if "@" in address.partition("?")[0]:  # nobody would be sent it, and it is not to be shown
+                fix = "let clients send it in a header, or vault it (auditor keys vault)"
+                raise BadSetup("AUDITOR_UPSTREAMS", f"the address of {name} holds a user or a password", fix)
             url = URL(address)
             if url.scheme not in ("http", "https") or not url.host:
                 raise BadSetup("AUDITOR_UPSTREAMS", f"{name} = {address!r} is no http address", "write http://host:port")
@@ -138,10 +142,39 @@ def open_session(private: Collection[str] = ()) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         auto_decompress=False,
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS, resolver=GuardedResolver(private)),
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=aiohttp.DummyCookieJar(), request_class=VerbatimRequest,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None),
         skip_auto_headers=_AUTOMATIC,
         max_line_size=65536, max_field_size=65536, read_bufsize=2**18,
+    )  # fmt: skip
+
+
+class NoSocket(Exception):
+    """The upstream answered a WebSocket's handshake with something else; `response` is to be read, and to be closed."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        super().__init__(f"status {response.status}")
+        self.response = response
+
+
+async def _only_sockets(
+    request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if response.status != 101:
+        raise NoSocket(response)
+    return response
+
+
+def open_sockets(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """The same client for WebSockets: `ws_connect` raises NoSocket for an answer that is none, instead of dropping it.
+
+    Close it before `session`, the connections of which it shares.
+    """
+    return aiohttp.ClientSession(
+        auto_decompress=False, connector=session.connector, connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(), request_class=VerbatimRequest, timeout=session.timeout,
+        skip_auto_headers=_AUTOMATIC, middlewares=(_only_sockets,), max_line_size=65536, max_field_size=65536,
     )  # fmt: skip
 
 
@@ -150,10 +183,4 @@ async def request(
     body: bytes | AsyncIterator[bytes] | None,
 ) -> aiohttp.ClientResponse:
     """Send a request on and wait for the headers of its answer."""
-    rows = [(name.decode("latin-1"), _value(value)) for name, value in headers]
-    return await session.request(method, target.url, headers=rows, data=body, allow_redirects=False)
-
-
-def _value(value: bytes) -> str:
-    """A header value as the client library wants it: it writes UTF-8, which gives the received bytes again."""
-    return value.decode("utf-8", "replace")
+    return await session.request(method, target.url, headers=verbatim(headers), data=body, allow_redirects=False)

@@ -36,3 +36,11 @@ def test_wrong_settings_are_named_with_a_fix(environment: dict[str, str]) -> Non
         read_settings(environment)
     assert fault.value.field
     assert fault.value.fix
+
+
+@pytest.mark.parametrize("address", ["https://me:hunter2@host", "https://me:hunt/er2@host", "https://hunter2@host:1/v1",
+                                     "https://me:hunter2,x@host", "https://me:12,hunter2@host"])  # fmt: skip
+def test_a_password_in_an_address_is_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(BadSetup, match="auditor keys vault") as refused:
+        read_settings({"AUDITOR_UPSTREAMS": f"openai={address}"})
+    assert "hunt" not in str(refused.value)

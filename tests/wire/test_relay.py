@@ -347,3 +347,22 @@ def test_the_client_leaves_while_it_sends(upstream: Any, server: Any) -> None:
     found = exchange(server)
     assert (found.outcome, found.status) == ("client_cancelled", None)
     assert upstream.received == []
+
+
+def test_header_values_pass_byte_for_byte_whatever_their_encoding(server: Any, upstream: Any, reply: Any) -> None:
+    values = [b"gr\xfc\xdfe", "grüße".encode(), b"\xff", b"a\xed\xa0\x80b", b"x" * 5000 + b"\xe9", b"\x80 \x81", b"u"]
+    upstream.script = [reply(headers=[("X-Back", value.decode("latin-1")) for value in values])]
+    lines = b"".join(b"x-sent: %b\r\n" % value for value in values)
+    for body in (b"", b"{}", b"x" * 3_000_000):  # none, held, streamed
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(b"POST /v1/files HTTP/1.1\r\nhost: x\r\nconnection: close\r\n%b"
+                               b"content-length: %d\r\n\r\n%b" % (lines, len(body), body))  # fmt: skip
+            answer = b""
+            while more := connection.recv(65536):
+                answer += more
+        head = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert [row[8:] for row in head if row.lower().startswith(b"x-back: ")] == values
+        seen = upstream.received[-1]
+        assert [value for name, value in seen.headers if name.lower() == b"x-sent"] == values and seen.body == body
+    assert call(server.port, "POST", "/v1/files", b"{}")[0] == 200  # the connection is as good as before
+    assert exchange(server, 4).outcome == "complete"

@@ -1,8 +1,10 @@
 """WebSocket calls: the official client, frames untouched, one record per response, leaving early."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -12,6 +14,11 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_socket
 
 from auditor.capture.dialects import parse_exchange
+from auditor.capture.ingest import Ingester
+from auditor.capture.proxy import Proxy
+from auditor.capture.spool import SPOOL
+from auditor.ledger.sqlite import SqliteLedger
+from auditor.models import ModelsTable
 from auditor.records.exchange import Exchange
 from auditor.records.messages import Text
 from auditor.records.wire import read
@@ -159,12 +166,75 @@ def test_an_upstream_that_leaves_in_the_middle(wired: Any, sockets: Any) -> None
 
 
 def test_a_refused_handshake(serve: Any, upstream: Any, reply: Any) -> None:
-    upstream.script = [reply(status="401 Unauthorized", headers=[("x-request-id", "r1")], pieces=[b'{"error":1}'])]
+    body = b'{"error":{"message":"no such key","code":"invalid_api_key"}}'
+    rows = [("x-request-id", "r1"), ("Content-Type", "application/json"), ("www-authenticate", "Bearer")]
+    upstream.script = [reply(status="401 Unauthorized", headers=rows, pieces=[body[:10], body[10:]])]
     server = serve()
     with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.port}/v1/responses"):
         pass
-    assert refused.value.response.status_code == 401 and refused.value.response.headers["x-request-id"] == "r1"
-    assert exchanges(server, 1)[0].outcome == "complete"
+    answer = refused.value.response
+    assert (answer.status_code, answer.body) == (401, body)
+    assert [answer.headers[name] for name, _ in rows] == [value for _, value in rows]
+    (found,) = exchanges(server, 1)
+    assert (found.outcome, found.status, found.relayed) == ("complete", 401, len(body))
+    assert server.ledger.payload(found.response) == body
+    assert found.response_headers["content-type"] == "application/json"
+    parse_exchange("r", found, b"", body)  # which a socket's records usually are not
+
+
+def test_a_refusal_that_servers_have_no_words_for(serve: Any, upstream: Any, reply: Any) -> None:
+    upstream.script = [reply(status="529 Overloaded", pieces=[b"busy"])]
+    server = serve()
+    with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{server.port}/v1/responses"):
+        pass
+    assert (refused.value.response.status_code, refused.value.response.body) == (502, b"busy")
+    assert exchanges(server, 1)[0].status == 529
+
+
+def test_a_client_that_leaves_before_the_refusal_ends(serve: Any, upstream: Any, reply: Any) -> None:
+    upstream.script = [reply(status="401 Unauthorized", pieces=[b"{"], ending="hang")]
+    server = serve()
+    with pytest.raises(TimeoutError), connect(f"ws://127.0.0.1:{server.port}/v1/responses", open_timeout=0.2):
+        pass
+    assert upstream.left.wait(3)
+    assert exchanges(server, 1)[0].outcome == "client_cancelled"
+
+
+@pytest.mark.parametrize("fault", [OSError("gone"), RuntimeError("after sending 'websocket.close'")])
+@pytest.mark.parametrize("vanishes", ["websocket.accept", "websocket.send"])
+async def test_a_client_that_vanishes_while_it_is_sent_something(
+    sockets: Any, tmp_path: Path, fault: Exception, vanishes: str
+) -> None:
+    proxy = Proxy({"openai": f"http://127.0.0.1:{sockets.port}"}, tmp_path)
+    await proxy.startup()
+    scope = {"type": "websocket", "path": "/v1/responses", "raw_path": b"/v1/responses", "query_string": b"",
+             "headers": [], "client": ("127.0.0.1", 1), "subprotocols": []}  # fmt: skip
+    said = [{"type": "websocket.connect"}]
+    create = {"type": "websocket.receive", "text": '{"type": "response.create", "model": "m", "input": "hi"}'}
+    accepted = asyncio.Event()
+
+    async def receive() -> Any:
+        if said:
+            return said.pop()
+        await accepted.wait()
+        if create:
+            told = dict(create)
+            create.clear()
+            return told
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == vanishes:
+            raise fault
+        accepted.set()
+
+    await asyncio.wait_for(proxy(scope, receive, send), 5)
+    await proxy.shutdown()
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    Ingester(ledger, ModelsTable(), tmp_path / SPOOL).step()
+    (stored,) = ledger.records(kinds=["exchange"])
+    assert read(Exchange, dict(stored.record.body)).outcome == "client_cancelled"
+    ledger.close()
 
 
 def test_an_upstream_that_is_down(serve: Any) -> None:

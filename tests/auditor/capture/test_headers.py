@@ -75,6 +75,12 @@ def test_an_upstream_that_is_no_address_stops_start_up(address: str) -> None:
         Upstreams({"openai": address})
 
 
+def test_an_upstream_with_a_password_stops_start_up_and_is_not_shown() -> None:
+    with pytest.raises(BadSetup, match="vault") as refused:
+        Upstreams({"openai": "https://me:hunter2@host"})
+    assert "hunter2" not in str(refused.value) and "openai" in str(refused.value)
+
+
 def test_a_path_chooses_among_the_configured_upstreams_only() -> None:
     both = Upstreams({"openai": "http://a", "anthropic": "http://b"})
     assert both.target("POST", "/v1/messages", "/v1/messages?beta=true").url.host == "b"
