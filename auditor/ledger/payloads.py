@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from auditor.errors import LedgerBroken, NotFound, Unavailable
@@ -17,7 +18,7 @@ from auditor.records.exchange import Payload
 
 MAX_WAITING_BYTES = 512 * 2**20
 """Payload bytes held in memory while the disk refuses them; more is refused, so that trouble stays visible."""
-_REMEMBERED = 100_000
+_REMEMBERED = 30_000
 _PAYLOAD = "INSERT OR IGNORE INTO payloads(address, salt, codec, size, data) VALUES(?,?,?,?,?)"
 _DEDUP = "INSERT OR IGNORE INTO dedup VALUES(?,?)"
 _CONTEXT = "INSERT OR IGNORE INTO contexts VALUES(?,?,?)"
@@ -187,18 +188,15 @@ def _key(address: str) -> bytes:
 
 
 class _Recent:
-    """The newest entries of a look-up; older ones are found in the database again."""
+    """The newest entries of a look-up; older ones are found in the database again. Single steps of the mapping are
+    atomic, and it does not matter which of two threads adds an entry."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._entries: OrderedDict[Any, Any] = OrderedDict()
-
-    def get(self, key: Any) -> Any:
-        with self._lock:
-            return self._entries.get(key)
+        self.get = self._entries.get
 
     def add(self, key: Any, value: Any) -> None:
-        with self._lock:
-            self._entries[key] = value
-            while len(self._entries) > _REMEMBERED:
+        self._entries[key] = value
+        if len(self._entries) > _REMEMBERED:
+            with suppress(KeyError):  # another thread dropped it
                 self._entries.popitem(last=False)

@@ -9,7 +9,6 @@ points to a payload that was lost.
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -78,6 +77,8 @@ class Writer:
         self._backlog: list[Write] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._wanted = threading.Event()
+        """Somebody waits for an append, so nothing lingers."""
         self.waiting_bytes = 0
         """Payload bytes accepted but not yet durable."""
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -91,6 +92,8 @@ class Writer:
             if isinstance(item, Write):
                 self.waiting_bytes += item.size
             self._queue.put(item)
+        if isinstance(item, Append):
+            self._wanted.set()
 
     def close(self) -> None:
         """Commit what is queued, then end the thread."""
@@ -99,6 +102,7 @@ class Writer:
                 return
             self._closed = True
             self._queue.put(_Stop())
+        self._wanted.set()
         self._thread.join()
 
     def _run(self) -> None:
@@ -116,17 +120,17 @@ class Writer:
             connection.close()
 
     def _collect(self) -> tuple[list[Item], bool]:
-        """Wait for work, then take all that is there."""
+        """Wait for work, then take all that is there. One wait for all of it: to wake for each costs more than it."""
         group: list[Item] = [self._queue.get()]
-        deadline = time.monotonic() + LINGER_SECONDS
-        waited_for = False
+        self._wanted.wait(LINGER_SECONDS)
+        self._wanted.clear()  # before taking: what is put from here on sets it again
         while len(group) < GROUP and not isinstance(group[-1], _Stop):
-            waited_for = waited_for or isinstance(group[-1], Append)
-            rest = 0.0 if waited_for else deadline - time.monotonic()
             try:
-                group.append(self._queue.get(timeout=rest) if rest > 0 else self._queue.get_nowait())
+                group.append(self._queue.get_nowait())
             except queue.Empty:
                 break
+        else:
+            self._wanted.set()  # there may be more
         stopping = isinstance(group[-1], _Stop)
         return (group[:-1] if stopping else group), stopping
 

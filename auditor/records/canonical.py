@@ -106,20 +106,23 @@ def _same_in_both(value: object) -> bool:
     The two differ in whole and very small or large floats, in integers beyond 2**53 (refused here) and in the order
     of keys beyond the basic plane; subclasses, dataclasses, dates and UUIDs, which orjson would write, are no JSON.
     """
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return True
-    if kind is dict:
-        if not "".join(value).isascii():  # type: ignore[arg-type]
+    waiting = [value]
+    for one in waiting:  # grows while it is walked
+        kind = type(one)
+        if kind is str or one is None or kind is bool:
+            continue
+        if kind is dict:
+            if not "".join(one).isascii():  # type: ignore[arg-type]
+                return False
+            waiting += one.values()  # type: ignore[attr-defined]
+        elif kind is list or kind is tuple:
+            waiting += one  # type: ignore[arg-type]
+        elif kind is int:
+            if not -_SAFE_INTEGER <= one <= _SAFE_INTEGER:  # type: ignore[operator]
+                return False
+        elif kind is not float or not 1e-5 <= abs(one) < 1e15 or one.is_integer():  # type: ignore[arg-type, attr-defined]
             return False
-        return all(type(item) is str or _same_in_both(item) for item in value.values())  # type: ignore[attr-defined]
-    if kind is list or kind is tuple:
-        return all(type(item) is str or _same_in_both(item) for item in value)  # type: ignore[attr-defined]
-    if kind is int:
-        return -_SAFE_INTEGER <= value <= _SAFE_INTEGER  # type: ignore[operator]
-    if kind is float:
-        return 1e-5 <= abs(value) < 1e15 and not value.is_integer()  # type: ignore[arg-type, attr-defined]
-    return False
+    return True
 
 
 def _write(value: object, put: _Put) -> None:
