@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auditor.access.gate import KeyGate
 from auditor.access.keys import KeyRing, open_hasher
 from auditor.access.office import KeyOffice
+from auditor.access.protocol import Admission
 from auditor.access.vault import open_provider_vault
 from auditor.audits import RunAudits
 from auditor.capture.otlp import Intake
@@ -38,9 +39,9 @@ from auditor.views.api import build_api
 from auditor.views.api.gate import ApiGate
 from auditor.views.api.paths import RawPath
 from auditor.views.assets import mount_dashboard
-from auditor.views.commands import Watermark
+from auditor.views.commands import Health, Watermark
 from auditor.views.library import Library
-from auditor.views.scoped import ProjectGraph, ProjectHealth, ProjectLedger
+from auditor.views.scoped import ProjectGraph, ProjectHealth, ProjectLedger, uncounted
 from auditor.watermarks import Watermarks
 from graph.open import open_graph
 
@@ -176,9 +177,14 @@ def _api(server: Server, project: str | None) -> ASGIApp:
     graph = server.graph if project is None else ProjectGraph(server.graph, project_key(project), owner)
     return build_api(
         ledger=ledger, graph=graph,
-        audits=server.audits, health=server if project is None else ProjectHealth(server, project),
+        audits=server.audits, health=_health(server, project),
         library=Library(ledger), verify=lambda: verify(server.ledger), office=server.office,
     )  # fmt: skip
+
+
+def _health(server: Server, project: str | None) -> Health:
+    """The server's health as one project's keys see it, or whole."""
+    return server if project is None else ProjectHealth(server, project, lambda: server.queue.counts(project))
 
 
 def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
@@ -197,8 +203,13 @@ def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
 
 def _health_routes(pages: FastAPI, server: Server) -> None:
     @pages.get("/healthz")
-    def healthz() -> dict[str, Any]:
-        return server.view()
+    def healthz(request: Request) -> dict[str, Any]:
+        """Open to all; what counts everybody's facts is for those who may see every project."""
+        try:
+            admission = _reader(server, request)
+        except Refused:
+            return uncounted(server.view())
+        return _health(server, None if admission.every_project else admission.project).view()
 
     @pages.get("/readyz")
     def readyz() -> JSONResponse:
@@ -210,14 +221,19 @@ def _health_routes(pages: FastAPI, server: Server) -> None:
 
     @pages.get("/metrics")
     def metrics(request: Request) -> PlainTextResponse:
-        client = request.client.host if request.client else None
         try:
-            admission = server.gate.admit(request.scope["headers"], "read", project=None, client=client)
+            admission = _reader(server, request)
         except Refused as fault:
             return PlainTextResponse(f"{fault}\n", status_code=fault.status)
-        health = server if admission.every_project else ProjectHealth(server, admission.project)
+        health = _health(server, None if admission.every_project else admission.project)
         text = _prometheus(health.view()) + _marks(health.watermarks())
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+
+def _reader(server: Server, request: Request) -> Admission:
+    """Who asks, where that is somebody who may read; Refused."""
+    client = request.client.host if request.client else None
+    return server.gate.admit(request.scope["headers"], "read", project=None, client=client)
 
 
 def _prometheus(view: dict[str, Any]) -> str:

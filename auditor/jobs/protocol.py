@@ -114,8 +114,8 @@ class Queue(Protocol):
         """Oldest first; with `run`, also the preparations its jobs wait for."""
         ...
 
-    def counts(self) -> dict[str, int]:
-        """Jobs per state, every state named."""
+    def counts(self, project: str | None = None) -> dict[str, int]:
+        """Jobs per state, every state named; of one project or of all."""
         ...
 
     def mark(self) -> Mark:

@@ -135,8 +135,9 @@ class SqliteQueue:
         )
         return [read(row) for row in rows]
 
-    def counts(self) -> dict[str, int]:
-        found = dict(self._rows("SELECT state, count(*) FROM jobs GROUP BY state", {}))
+    def counts(self, project: str | None = None) -> dict[str, int]:
+        query = "SELECT state, count(*) FROM jobs WHERE :project IS NULL OR project = :project GROUP BY state"
+        found = dict(self._rows(query, {"project": project}))
         return {state: int(found.get(state, 0)) for state in ("queued", "running", "done", "failed", "cancelled")}
 
     def mark(self) -> Mark:

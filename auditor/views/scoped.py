@@ -1,8 +1,8 @@
 """The ledger and the graph as one project sees them: what belongs to others is not there."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from auditor.errors import NotFound
@@ -68,15 +68,29 @@ class ProjectLedger:
 class ProjectHealth:
     """Implements views.commands.Health: how the server is doing, but how far only one project has come."""
 
-    def __init__(self, health: Health, project: str) -> None:
+    def __init__(self, health: Health, project: str, jobs: Callable[[], Mapping[str, int]]) -> None:
+        """jobs: how many jobs of the project are in each state."""
         self._health = health
         self._project = project
+        self._jobs = jobs
 
     def view(self) -> dict[str, Any]:
-        return self._health.view()
+        own = next((asdict(one) for one in self.watermarks()), {})
+        return uncounted(self._health.view()) | {
+            "jobs": dict(self._jobs()), "recorded": {name: own[name] for name in _RECORDED if name in own}
+        }  # fmt: skip
 
     def watermarks(self) -> list[Watermark]:
         return [one for one in self._health.watermarks() if one.project == self._project]
+
+
+_RECORDED = ("accepted", "durable", "projected", "runs", "evidence_attached")
+_COUNTS = ("jobs", "recorded")
+
+
+def uncounted(view: Mapping[str, Any]) -> dict[str, Any]:
+    """A server's health without what counts the facts and jobs of every project."""
+    return {name: value for name, value in view.items() if name not in _COUNTS}
 
 
 class ProjectGraph:

@@ -17,6 +17,7 @@ from auditor.access.vault import open_provider_vault
 from auditor.app import Server, build_app
 from auditor.capture.redact import compile_rules
 from auditor.capture.upstream import GuardedResolver, refusal
+from auditor.jobs.plan import JobSpec
 from auditor.ledger.protocol import Entry
 from auditor.ledger.sqlite import SqliteLedger
 from auditor.projection.names import run_key, run_node
@@ -139,6 +140,26 @@ async def test_a_key_sees_how_far_its_own_project_has_come(ask: Any, server: Any
     assert set(re.findall(r'project="([^"]*)"', text)) == {"a"}
     bare = await ask("GET", "/api/v1/watermarks")
     assert bare.status_code == 401 and bare.json()["code"] == "unauthorised"
+
+
+async def test_health_counts_what_the_asker_may_see(ask: Any, server: Any) -> None:
+    look: dict[str | None, str] = {name: server.office.create(name, ["read"])[0] for name in ("a", "b")}
+    look[None] = server.office.create(None, ["admin"])[0]
+    send, _ = server.office.create("a", ["ingest"])
+    for _ in range(3):
+        assert (await ask("POST", CHAT, content=BODY, headers={"x-audit-key": send})).status_code == 200
+    server.queue.enqueue([JobSpec(id=n * 64, kind="k", run=None, payload={}, project="ab"[n == "2"]) for n in "012"])
+
+    async def told(path: str, key: str | None) -> Any:
+        return (await ask("GET", path, headers={"x-audit-key": key} if key else {})).json()
+
+    for path in ("/api/v1/health", "/healthz"):
+        whole, mine, other = [await told(path, look[name]) for name in (None, "a", "b")]
+        assert (whole["recorded"]["exchanges_accepted"], whole["jobs"]["queued"]) == (3, 3)
+        assert (mine["recorded"]["accepted"], mine["jobs"]["queued"]) == (3, 2)
+        assert (other["recorded"], other["jobs"]["queued"]) == ({}, 1)
+    bare = await told("/healthz", None)
+    assert bare["status"] in ("ok", "trouble") and not {"recorded", "jobs"} & bare.keys()
 
 
 async def test_metrics_are_what_a_scraper_can_read(ask: Any, server: Any) -> None:

@@ -93,8 +93,14 @@ def get_document(client: TestClient) -> Any:
 
 
 def test_a_key_of_one_project_sees_its_own_watermarks(world: Any) -> None:
-    assert [one.project for one in ProjectHealth(world.health, "default").watermarks()] == ["default"]
-    assert ProjectHealth(world.health, "other").watermarks() == []
+    mine = ProjectHealth(world.health, "default", lambda: {"queued": 1})
+    assert [one.project for one in mine.watermarks()] == ["default"]
+    others = ProjectHealth(world.health, "other", lambda: {"queued": 0})
+    assert others.watermarks() == []
+    told, nothing = mine.view(), others.view()
+    assert told["recorded"] == {"accepted": 9, "durable": 8, "projected": 7, "runs": 3, "evidence_attached": 2}
+    assert (told["jobs"], nothing["jobs"], nothing["recorded"]) == ({"queued": 1}, {"queued": 0}, {})
+    assert told["trouble"] == world.health.trouble and told["workers"]["alive"] == 1
 
 
 @given(st.lists(st.decimals(0, 10**6, places=18), max_size=40))
