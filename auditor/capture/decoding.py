@@ -19,8 +19,16 @@ _MOST_AT_ONCE = 2**25
 """Bytes that one piece may become."""
 
 
+class Broken(NotDecoded):
+    """What follows cannot be decoded; `plain` came out before it."""
+
+    def __init__(self, why: str, plain: bytes) -> None:
+        super().__init__(why)
+        self.plain = plain
+
+
 class Decoder:
-    """The encodings of one Content-Encoding value. NotDecoded from `feed` when the bytes are not of that encoding.
+    """The encodings of one Content-Encoding value. Broken from `feed` when the bytes are not of that encoding.
 
     eager: all that the bytes so far can mean comes out at once; else it may wait inside for the end of a block.
     """
@@ -37,18 +45,23 @@ class Decoder:
         return None if self._zstd is None else self._zstd.waiting
 
     def feed(self, data: bytes) -> bytes:
-        pieces = []
+        pieces: list[bytes] = []
         for start in range(0, len(data), _PIECE):  # a little at a time: one byte can mean 32 KiB
             piece = data[start : start + _PIECE]
-            try:
-                for step in self._steps:
+            fault: Exception | None = None
+            for step in self._steps:
+                try:
                     piece = step(piece)
-            except (zlib.error, zstandard.ZstdError, brotli.error) as fault:
-                raise NotDecoded(str(fault)) from fault
+                except Broken as broken:
+                    piece, fault = broken.plain, broken
+                except (zlib.error, zstandard.ZstdError, brotli.error) as broken:
+                    piece, fault = b"", broken
             self._left -= len(piece)
             if self._left < 0:
-                raise NotDecoded("the decoded body is too large to be looked into")
+                raise Broken("the decoded body is too large to be looked into", b"".join(pieces))
             pieces.append(piece)
+            if fault is not None:
+                raise Broken(str(fault), b"".join(pieces)) from fault
         return b"".join(pieces)
 
 
@@ -70,7 +83,10 @@ def _gzip() -> Step:
         while data:
             if member.eof:
                 member = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            plain += member.decompress(data)
+            try:
+                plain += member.decompress(data)
+            except zlib.error as fault:
+                raise Broken(str(fault), plain) from fault
             data = member.unused_data
         return plain
 
@@ -92,7 +108,7 @@ def _deflate() -> Step:
             plain = found.decompress(data)
         begun = True
         if found.unused_data:
-            raise NotDecoded(_BEHIND)
+            raise Broken(_BEHIND, plain)
         return plain
 
     return step
@@ -113,16 +129,20 @@ class _Zstd:
         self.waiting = 0
 
     def __call__(self, data: bytes) -> bytes:
-        self._follow(data)
-        plain = b""
+        fault, plain = self._follow(data), b""
         while data:
             if self._frame.eof:
+                if fault is not None:
+                    break
                 self._frame = _zstd_frame()
             plain += self._frame.decompress(data)
             data = self._frame.unused_data
+        if fault is not None:
+            raise Broken(fault, plain)
         return plain
 
-    def _follow(self, data: bytes) -> None:
+    def _follow(self, data: bytes) -> str | None:
+        """Why what is there is no frame, if it is none."""
         place = 0
         while place < len(data):
             if self._content:
@@ -133,17 +153,19 @@ class _Zstd:
                 if not self._content:
                     self._block_ended()
                 continue
-            self._head += data[place : place + 1]
-            self.waiting += 1
-            place += 1
+            size = 3 - len(self._head) if self._next == self._block_header else 1
+            piece = data[place : place + size]
+            self._head += piece
+            self.waiting += len(piece)
+            place += len(piece)
+            if self._next == self._frame_header and not _ZSTD_MAGIC.startswith(self._head[:4]):
+                return "something else than a frame of zstd"  # also frames that readers skip: they hold anything
             if self._next():
                 self._head = b""
+        return None
 
     def _frame_header(self) -> bool:
         head = self._head
-        if head != _ZSTD_MAGIC[: len(head)] and len(head) <= len(_ZSTD_MAGIC):
-            # also frames that a reader skips: nobody could look into them
-            raise NotDecoded("content-encoding zstd: something else than a frame")
         if len(head) < 5:
             return False
         told = head[4]
@@ -186,12 +208,12 @@ def _brotli() -> Step:
 
     def step(data: bytes) -> bytes:
         if stream.is_finished():
-            raise NotDecoded(_BEHIND)
+            raise Broken(_BEHIND, b"")
         plain = bytearray(stream.process(data, output_buffer_limit=_BROTLI_PIECE))
         while not stream.can_accept_more_data() and not stream.is_finished():
             plain += stream.process(b"", output_buffer_limit=_BROTLI_PIECE)
             if len(plain) > _MOST_AT_ONCE:
-                raise NotDecoded("the decoded body is too large to be looked into")
+                raise Broken("the decoded body is too large to be looked into", b"")
         return bytes(plain)
 
     return step

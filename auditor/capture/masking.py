@@ -1,7 +1,6 @@
 """A body on its way to the spool: masked, and looked into where it is compressed."""
 
-from auditor.capture.decoding import Decoder, open_decoder
-from auditor.capture.encoding import NotDecoded
+from auditor.capture.decoding import Broken, Decoder, open_decoder
 from auditor.capture.redact import Fingerprint, Masker, Rules, Where
 from auditor.records.exchange import Redaction
 
@@ -59,9 +58,9 @@ class BodyMask:
     def _decoded(self, decoder: Decoder, data: bytes) -> bytes:
         try:
             plain = self._masker.feed(decoder.feed(data))
-        except NotDecoded as fault:
+        except Broken as fault:
             self._decoder = None
-            return self._cannot_look(data, str(fault))
+            return self._cannot_look(data, fault)
         if self.plain_from is not None:
             return plain
         self._came.append(data)
@@ -76,12 +75,15 @@ class BodyMask:
             return self._as_it_came()
         return b""
 
-    def _cannot_look(self, data: bytes, why: str) -> bytes:
+    def _cannot_look(self, data: bytes, fault: Broken) -> bytes:
         """The body is not what its header says, or too large: what can still be done is to look at its own bytes."""
-        if self.plain_from is not None:
+        self._plain.append(self._masker.whole(fault.plain))
+        if self.plain_from is not None or self.found:
             # What is stored goes on decoded; compressed bytes behind that would be read as text. So it ends here.
             self._ended = True
-            return self._masker.close() + f"\n[not recorded from here on: {why}]".encode()
+            if self.plain_from is None:
+                return self._become_plain() + f"\n[not recorded from here on: {fault}]".encode()
+            return self._plain.pop() + f"\n[not recorded from here on: {fault}]".encode()
         waiting, self._came, self._plain = b"".join(self._came), [], []
         masker = self._masker
         self._masker = Masker(masker.rules, masker.fingerprint, masker.where)

@@ -86,6 +86,21 @@ def test_behind_the_end_of_a_compressed_body_nothing_hides(name: str, piece: int
     assert mask.found and SECRET.strip() not in kept and b"[redacted:keys:" in kept
 
 
+@pytest.mark.parametrize("piece", [1, 5000])
+@pytest.mark.parametrize("encoding", ["gzip", "zstd", "deflate", "identity, gzip", "deflate, gzip", "gzip, deflate"])
+def test_a_few_bytes_behind_the_end_do_not_keep_a_secret(encoding: str, piece: int) -> None:
+    """What came out before them is looked at; stored compressed, anybody could unpack it."""
+    pack = {"gzip": gzip.compress, "zstd": zstandard.compress, "deflate": zlib.compress, "identity": bytes}
+    packed = SECRET
+    for name in encoding.split(", "):
+        packed = pack[name](packed)
+    kept, mask = stored(packed + b"\r\n", encoding, piece)
+    assert mask.found and mask.plain_from is not None
+    whole = decode(kept[: mask.plain_from], encoding) + kept[mask.plain_from :]
+    assert whole.startswith(b" [redacted:keys:") and b"] \n[not recorded from here on: " in whole
+    assert SECRET.strip() not in whole and packed[:-8] not in kept
+
+
 @pytest.mark.parametrize("level", [1, 19])
 @pytest.mark.parametrize("checked", [True, False])
 def test_blocks_of_zstd_go_on_as_soon_as_they_have_ended(level: int, checked: bool) -> None:
