@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 _SAFE = 2**53
@@ -14,10 +15,13 @@ class NotJson(Exception):
     """The text is no JSON; the message says where."""
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Parsed JSON. NotJson also for NaN, Infinity, wrong UTF-8 and nesting beyond MOST_DEPTH."""
+def parse_json(text: str | bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parsed JSON. NotJson also for NaN, Infinity, wrong UTF-8 and nesting beyond MOST_DEPTH.
+
+    pairs: makes an object of its (key, value) pairs, where a key that comes twice must not be lost.
+    """
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
     except RecursionError as fault:
         raise NotJson("nested too deeply") from fault
     except UnicodeDecodeError as fault:

@@ -57,10 +57,21 @@ def _mask(text: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> 
     return kept
 
 
+class _Pairs(dict[str, Any]):
+    """A JSON object that keeps every pair, also of a key that comes twice; the encoder writes what `items` gives."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+        return self._pairs
+
+
 def _json(body: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> bytes:
     try:
         orjson.loads(body)  # strict about surrogates; but it makes floats of integers beyond 64 bits
-        form = parse_json(body)
+        form = parse_json(body, _Pairs)
     except NotJson:
         return body
     except orjson.JSONDecodeError:
@@ -73,8 +84,8 @@ def _json(body: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> 
     def walk(value: Any, name: str, depth: int) -> Any:
         if depth > MOST_DEPTH:
             return None
-        if isinstance(value, dict):
-            return {_text(key): walk(inner, key, depth + 1) for key, inner in value.items()}
+        if isinstance(value, _Pairs):
+            return _Pairs([(_text(key), walk(inner, key, depth + 1)) for key, inner in value.items()])
         if isinstance(value, list):
             return [walk(inner, name, depth + 1) for inner in value]
         if not isinstance(value, str) or (name in _IDS and _ID.fullmatch(value)):

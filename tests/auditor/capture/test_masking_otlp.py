@@ -29,3 +29,14 @@ def test_an_id_of_a_wrong_length_is_masked_in_protobuf_too() -> None:
     span.trace_id, span.span_id = SECRET.encode(), b"41111111"
     kept, _ = mask_request(request.SerializeToString(), "traces", False, RULES, fingerprint)
     assert SECRET.encode() not in kept and b"41111111" in kept
+
+
+def test_a_key_that_comes_twice_stays_twice() -> None:
+    body = '{"a":"x","a":{"b":[],"b":{},"k":"KEY","k":"KEY"},"KEY":1,"a":"KEY"}'
+    kept, found = mask_request(body.replace("KEY", SECRET).encode(), "traces", True, RULES, fingerprint)
+    assert SECRET not in kept.decode()
+    mark = "[redacted:keys:00000000]"
+    pairs = json.loads(kept, object_pairs_hook=list)
+    inner = [("b", []), ("b", []), ("k", mark), ("k", mark)]
+    assert pairs == [("a", "x"), ("a", inner), (mark, 1), ("a", mark)]
+    assert sum(one.count for one in found) == 4
