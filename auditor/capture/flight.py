@@ -13,7 +13,7 @@ import orjson
 
 from auditor.access.protocol import Admission
 from auditor.capture.headers import Vault
-from auditor.capture.masking import BodyMask
+from auditor.capture.masking import CUT, BodyMask
 from auditor.capture.redact import Where, compile_rules, mask_text, merged
 from auditor.capture.spool import END, NOTE, REQUEST, RESPONSE, STATUS, Spool
 from auditor.records.exchange import Joins, Outcome, Redaction
@@ -220,7 +220,8 @@ class Flight:
             if body is not None and body.found:
                 self._found = merged(self._found, body.found)
         if self._found:
-            told, rest = self._found[:MOST_TOLD], self._found[MOST_TOLD:]
+            found = sorted(self._found, key=lambda one: one.rule != CUT)  # that must be told, however many there are
+            told, rest = found[:MOST_TOLD], found[MOST_TOLD:]
             end["redacted"] = [[one.rule, one.where, one.hash, one.count] for one in told]
             if rest:
                 end["redacted"] += [["more", "request", f"{len(rest)} more values", sum(one.count for one in rest)]]  # type: ignore[operator]

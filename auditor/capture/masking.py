@@ -11,6 +11,9 @@ MOST_LAGGING = 2**19
 MOST_DECODED = 2**25
 """Bytes a compressed body is looked into; what follows is masked as it came."""
 
+CUT = "not-recorded"
+"""In place of a rule's name: a masked body is not recorded to its end; `hash` says why."""
+
 
 class BodyMask:
     """What `feed` and `close` give is to be stored.
@@ -29,15 +32,19 @@ class BodyMask:
         """Whether behind each of those pieces no beginning of a secret was held."""
         self._waiting = 0
         self._given = 0
-        self._ended = False
+        self._cut: str | None = None
+        """Set once nothing more is stored: why."""
         self.plain_from: int | None = None
 
     @property
     def found(self) -> tuple[Redaction, ...]:
-        return self._masker.found
+        """What was masked so far, and, where that took the rest of the body with it, that it did (rule CUT)."""
+        if self._cut is None:
+            return self._masker.found
+        return (Redaction(rule=CUT, where=self._masker.where, hash=self._cut, count=1), *self._masker.found)
 
     def feed(self, data: bytes) -> bytes:
-        if self._ended:
+        if self._cut is not None:
             return b""
         if self._decoder is None:
             return self._masker.feed(data)
@@ -80,10 +87,9 @@ class BodyMask:
         self._plain.append(self._masker.whole(fault.plain))
         if self.plain_from is not None or self.found:
             # What is stored goes on decoded; compressed bytes behind that would be read as text. So it ends here.
-            self._ended = True
-            if self.plain_from is None:
-                return self._become_plain() + f"\n[not recorded from here on: {fault}]".encode()
-            return self._plain.pop() + f"\n[not recorded from here on: {fault}]".encode()
+            self._cut = f"not recorded from here on: {fault}"
+            said = f"\n[{self._cut}]".encode()
+            return (self._become_plain() if self.plain_from is None else self._plain.pop()) + said
         waiting, self._came, self._plain = b"".join(self._came), [], []
         masker = self._masker
         self._masker = Masker(masker.rules, masker.fingerprint, masker.where)

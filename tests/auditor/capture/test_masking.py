@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import random
 import zlib
 
@@ -9,10 +10,14 @@ import brotli
 import pytest
 import zstandard
 
-from auditor.capture import masking
+from auditor.access.protocol import Admission
+from auditor.capture import flight, masking
 from auditor.capture.encoding import decode
+from auditor.capture.flight import Unrecorded
+from auditor.capture.headers import Vault
 from auditor.capture.masking import BodyMask
 from auditor.capture.redact import compile_rules
+from auditor.records.exchange import Joins
 
 SECRET = b" sk-abcdefghijklmnopqrstuvwx "
 PACKED = {"zstd": zstandard.ZstdCompressor(level=1).compress, "gzip": gzip.compress}
@@ -63,6 +68,38 @@ def test_what_is_masked_and_grows_too_large_ends_with_a_note(encoding: str, monk
     assert whole.endswith(b"\n[not recorded from here on: the decoded body is too large to be looked into]")
     assert b" [redacted:keys:" in whole and SECRET.strip() not in whole
     whole[: whole.rindex(b"\n")].decode("ascii")
+    cut, *masked = mask.found
+    assert (cut.rule, cut.where, cut.count) == ("not-recorded", "response", 1) and "too large" in cut.hash
+    assert [one.rule for one in masked] == ["keys"]
+
+
+class Told(Unrecorded):
+    """A spool of which the last frame is kept: how the call ended."""
+
+    frame = b""
+
+    def add(self, kind: int, stream: int, payload: bytes) -> bool:
+        self.frame = payload
+        return True
+
+
+def test_a_record_says_that_a_masked_body_was_cut_however_much_was_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "MOST_DECODED", 2**17)
+    monkeypatch.setattr(flight, "MOST_TOLD", 3)
+    spool = Told()
+    call = flight.Flight(
+        spool=spool, vault=Vault(b"k" * 32), admission=Admission(redaction=("keys",)), method="POST", path="/v1/x",
+        route="/v1/x", request_headers={}, joins=Joins(), started=1,
+    )  # fmt: skip
+    call.begin()
+    secrets = b"".join(b" sk-proj-%020d " % number for number in range(9))
+    call.asked(secrets, last=True)
+    call.answered(200, {"content-encoding": "gzip"})
+    call.gave(gzip.compress(SECRET + noise(2**18)))
+    call.end()
+    first, *others = json.loads(spool.frame)["redacted"]
+    assert (first[0], first[1], first[3]) == ("not-recorded", "response", 1) and "too large" in first[2]
+    assert [row[0] for row in others] == ["keys", "keys", "more"]
 
 
 HIDDEN = {
