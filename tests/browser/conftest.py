@@ -78,7 +78,7 @@ def guarded(tmp_path: Path) -> Iterator[SimpleNamespace]:
     def api(project: str | None) -> Any:
         """What the holder of a key is served, as the real server composes it."""
         ledger = world.ledger if project is None else ProjectLedger(world.ledger, project)
-        health = world.health if project is None else ProjectHealth(world.health, project)
+        health = world.health if project is None else ProjectHealth(world.health, project, dict)
         return build_api(ledger=ledger, graph=world.graph, audits=world.audits, health=health, office=office)
 
     app.mount("/api", ApiGate(KeyGate(ring, vault), api))
