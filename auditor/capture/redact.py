@@ -115,7 +115,15 @@ class Rules:
         """False when nothing in a complete text can match; cheap."""
         if self.begins(text):
             return True
-        return any(rule.pattern.needs in text and rule.pattern.whole.search(text) for rule in self.others)
+        return any(_matches(rule.pattern, text) for rule in self.others)
+
+
+def _matches(pattern: Pattern, text: bytes) -> bool:
+    if pattern.needs not in text:
+        return False
+    if pattern.lead is not None:  # a run of what may come before the mark is not walked again from each of its bytes
+        return pattern.lead.find(text, 0, False) is not None
+    return pattern.whole.search(text) is not None
 
 
 @lru_cache(256)

@@ -1,6 +1,7 @@
 """Masking: what is found, what is not, and that the way a stream is cut makes no difference."""
 
 import hashlib
+import random
 import re
 import time
 
@@ -196,10 +197,8 @@ def test_no_text_makes_masking_slow(unit: bytes, piece: int) -> None:
     assert time.process_time() - begun < 1
 
 
-@given(data=st.lists(
-    st.sampled_from([b"4", b"1", b"37", b" ", b"-", b"  ", b"4111 1111 1111 1111", b"x"]), max_size=60))
-def test_card_numbers_are_those_of_luhn(data: list[bytes]) -> None:
-    text = b"".join(data)
+def luhn(text: bytes) -> dict[int, int]:
+    """Every card number the slow way: start -> end of the longest."""
     longest: dict[int, int] = {}
     for match in re.finditer(rb"(?<![0-9])(?=[0-9])", text):
         for end in range(match.start() + 13, min(len(text), match.start() + 37) + 1):
@@ -209,4 +208,33 @@ def test_card_numbers_are_those_of_luhn(data: list[bytes]) -> None:
             if (re.fullmatch(rb"[0-9]([ -]?[0-9]){12,18}", one) and total % 10 == 0
                     and not text[end : end + 1].isdigit()):  # fmt: skip
                 longest[match.start()] = end
-    assert dict(cards(text, 0)) == longest
+    return longest
+
+
+@given(data=st.lists(
+    st.sampled_from([b"4", b"1", b"37", b" ", b"-", b"  ", b"4111 1111 1111 1111", b"x"]), max_size=60))
+def test_card_numbers_are_those_of_luhn(data: list[bytes]) -> None:
+    text = b"".join(data)
+    assert dict(cards(text, 0)) == luhn(text)
+
+
+@pytest.mark.parametrize("units", [b"0123456789", b"0123456789 ", b"01234567890123456789-", b"4 1-1"])
+def test_card_numbers_in_regions_longer_than_are_looked_at_at_once(units: bytes) -> None:
+    choose = random.Random(7)
+    text = bytes(choose.choice(units) for _ in range(5000)) + b"4111111111111111 4111-1111-1111-1111"
+    for start in (0, 1, 17):
+        expected = {place: end for place, end in luhn(text).items() if place >= start}
+        assert dict(cards(text, start)) == expected and expected
+
+
+@pytest.mark.parametrize("unit", [b"a@", b"1", b"@", b"a.@", b"0123456789"])
+def test_what_only_looks_like_a_secret_costs_little(unit: bytes) -> None:
+    """Half a megabyte took 0.2 to 0.7 s of one core when each `@` and each digit was looked at in Python."""
+    data = unit * (2**19 // len(unit))
+    masker = Masker(compile_rules(ALL), fingerprint)
+    begun = time.process_time()
+    assert masker.whole(data) == data
+    assert time.process_time() - begun < 0.18
+    begun = time.process_time()
+    assert not compile_rules(("email",)).may_hold(data.replace(b"@", b"a") + b"@")
+    assert time.process_time() - begun < 0.05
