@@ -74,8 +74,6 @@ class Lead:
     """From the mark on."""
     beginning: re.Pattern[bytes]
     """The same, where it goes on beyond the last byte."""
-    near: re.Pattern[bytes]
-    """The rest behind a byte of the run."""
 
     def find(self, text: bytes, place: int, ending: bool) -> tuple[int, int] | None:
         """(start, end) of the first match, or, when `ending`, of the first beginning of one."""
@@ -97,12 +95,12 @@ class Lead:
 
     def _class(self, text: bytes, place: int, ending: bool) -> tuple[int, int] | None:
         if not ending:
-            found = self.near.search(text, place)
+            found = self.rest.search(text, place)  # quicker than a step of ours for each mark
             while found is not None:
                 start = self._run_before(text, place, found.start())
                 if found.start() - start >= self.low:
                     return start, found.end()
-                found = self.near.search(text, found.start() + 1)
+                found = self.rest.search(text, found.start() + 1)
             return None
         mark = text.find(self.mark, place)
         while mark >= 0:
@@ -205,7 +203,6 @@ def _lead(units: list[Unit], start: bytes, behind: bytes) -> Lead | None:
         head=re.compile(behind + re.escape(start)), size=len(start), run=re.compile(run.what + b"*"), low=run.low,
         high=run.high, mark=mark, bytes_=bytes(taken), rest=re.compile(b"".join(unit.expression() for unit in rest)),
         beginning=re.compile(_beginning(rest)),
-        near=re.compile(b"(?<=%b)" % run.what + b"".join(unit.expression() for unit in rest)),
     )  # fmt: skip
 
 
