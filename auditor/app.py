@@ -126,9 +126,12 @@ class Server:
     def watermarks(self) -> list[Watermark]:
         """How far each project's facts have come. Implements views.commands.Health."""
         following = self.following.view()
-        recovered = int(following["ingest"].get("exchanges_recovered", 0))
+        recorded = following["recorded"]
+        own = recorded["calls"].get(self.proxy.spool.folder.name, {})
         with self._counting:
-            return self._watermarks.view(self.proxy.accepted, recovered, following["graph"]["position"])
+            return self._watermarks.view(
+                self.proxy.accepted, own, recorded["position"], following["graph"]["position"]
+            )
 
 
 def worker_command(settings: Settings) -> list[str]:

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from graph.open import open_graph
 LOG = logging.getLogger("auditor")
 STATUS_SECONDS = 0.1
 STALE_SECONDS = 5.0
-NICE = 5
+NICE = 10
 LONGEST_WAIT = 10.0
 SLICE = 1.0
 """Seconds of work a reader gets after it waited longest."""
@@ -69,7 +70,7 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     while any(thread.is_alive() for thread in threads):
         _say(file, {
             "ingest": {"trouble": ingester.trouble, **ingester.counts()},
-            "recorded": dict(ingester.recorded),
+            "recorded": asdict(ingester.progress),
             "structure": {
                 "position": structurer.position, "settled": structurer.settled, "trouble": structurer.trouble,
             },
@@ -135,7 +136,7 @@ class Following:
 
 
 _SILENT: Mapping[str, Any] = {
-    "at": 0.0, "ingest": {"spool_behind_bytes": -1}, "recorded": {},
+    "at": 0.0, "ingest": {"spool_behind_bytes": -1}, "recorded": {"position": -1, "calls": {}},
     "structure": {"position": -1, "settled": -1}, "graph": {"position": -1},
 }  # fmt: skip
 

@@ -14,28 +14,30 @@ class Watermarks:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._start = ledger.head().position
         self._durable = _Count(ledger, FACTS)
+        self._calls = _Count(ledger, ("exchange",))
+        self._calls_then = _Count(ledger, ("exchange",))
         self._projected = _Count(ledger, FACTS)
-        self._calls = _Count(ledger, ("exchange",), self._start)
         self._structured = _Count(ledger, ("structure",))
         self._evidence = _Count(ledger, ("evidence",))
 
-    def view(self, taken: Mapping[str, int], recovered: int, projected: int) -> list[Watermark]:
+    def view(
+        self, taken: Mapping[str, int], recorded: Mapping[str, int], upto: int, projected: int
+    ) -> list[Watermark]:
         """
         Args:
-            taken: project -> calls the proxy took since this object was made.
-            recovered: calls in the ledger since then that an earlier process had taken.
+            taken: project -> calls this server's proxy took.
+            recorded: project -> those of them that are in the ledger, as of position `upto`.
             projected: ledger position the graph has reached.
         """
         head = self._ledger.head().position
         durable = self._durable.upto(head).facts
+        since = self._calls.upto(head).facts - self._calls_then.upto(min(upto, head)).facts
         ahead = self._projected.upto(min(projected, head)).facts
-        calls = self._calls.upto(head).facts
         structured, evidence = self._structured.upto(head).runs, self._evidence.upto(head).runs
         items = []
         for project in sorted({*durable, *taken, *(name for name, _ in structured)}):
-            waiting = max(0, taken.get(project, 0) - max(0, calls[project] - recovered))
+            waiting = max(0, taken.get(project, 0) - recorded.get(project, 0) - since[project])
             runs = {run for name, run in structured if name == project}
             items.append(Watermark(
                 project=project, accepted=durable[project] + waiting, durable=durable[project],

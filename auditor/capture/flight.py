@@ -87,6 +87,9 @@ class Flight:
     _response: BodyMask | None = None
     _found: tuple[Redaction, ...] = ()
     _noted: tuple[str, ...] = ()
+    _told: int = 0
+    """Masked values that the spool was told of so far, counted per body."""
+    _told_of: frozenset[tuple[str, str, str]] = frozenset()
 
     @_harmless
     def begin(self) -> None:
@@ -103,6 +106,7 @@ class Flight:
         self._request = self._mask("request", self.request_headers)
         self._stream = self.spool.begin(meta)
         self._broken = self._stream == 0
+        self._tell_masked()
 
     @_harmless
     def asked(self, data: bytes, *, last: bool = False) -> None:
@@ -121,6 +125,7 @@ class Flight:
         headers = self._masked_headers(headers)
         if self._response is None:
             self._response = self._mask("response", headers)
+        self._tell_masked()
         head = {"status": status, "headers": headers, "at": time.time_ns(), "upstream": self.upstream}
         self._add(STATUS, orjson.dumps(head))
 
@@ -145,7 +150,7 @@ class Flight:
             gap = {
                 "what": f"exchange {self.method} {self.path} begun {time_text(self.started)}",
                 "why": f"could not be recorded: {self._why or '; '.join(self.spool.trouble()) or _REFUSED}",
-                "run": self.joins.run, "project": self.admission.project,
+                "run": self.joins.run, "project": self.admission.project, "whole": self._stream == 0,
             }  # fmt: skip
             self.spool.lose(orjson.dumps(gap))
 
@@ -200,6 +205,7 @@ class Flight:
     def _keep_request(self, data: bytes) -> None:
         if data:
             self._note("request", self._request)
+            self._tell_masked()
             self._add(REQUEST, data)
 
     def _note(self, name: str, body: BodyMask | None) -> None:
@@ -211,9 +217,25 @@ class Flight:
     def _keep_response(self, data: bytes) -> None:
         if data:
             self._note("response", self._response)
+            self._tell_masked()
         now = _TIME.pack(time.time_ns())
         for cut in range(0, len(data), 2**17):
             self._add(RESPONSE, now + data[cut : cut + 2**17])
+
+    def _tell_masked(self) -> None:
+        """Before the frame that holds something masked: what it is, so that a crash leaves that too."""
+        bodies = [body for body in (self._request, self._response) if body is not None]
+        count = len(self._found) + sum([body.distinct for body in bodies])
+        if count == self._told or len(self._told_of) >= MOST_TOLD:
+            return
+        self._told = count
+        new = {(one.rule, one.where, one.hash): one.count
+               for found in (self._found, *(body.found for body in bodies)) for one in found
+               if (one.rule, one.where, one.hash) not in self._told_of}  # fmt: skip
+        self._told_of |= new.keys()
+        rows = [[*key, count] for key, count in new.items()][:MOST_TOLD]
+        if rows:
+            self._add(NOTE, orjson.dumps({"masked": rows}))
 
     def _say_masked(self, end: dict[str, object]) -> None:
         for body in (self._request, self._response):

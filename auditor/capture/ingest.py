@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ REST_SECONDS = 0.1
 _TIME = struct.Struct("<Q")
 _DONE = """CREATE TABLE IF NOT EXISTS spooled(
   owner TEXT NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(owner, stream)) WITHOUT ROWID"""
+_TAKEN = """CREATE TABLE IF NOT EXISTS ingested(
+  owner TEXT NOT NULL, project TEXT NOT NULL, calls INTEGER NOT NULL, PRIMARY KEY(owner, project)) WITHOUT ROWID"""
+_TAKE = """INSERT INTO ingested VALUES(?,?,?)
+  ON CONFLICT(owner, project) DO UPDATE SET calls = calls + excluded.calls"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the spool has been read into the ledger."""
+
+    position: int = -1
+    """Ledger position of the last call."""
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Folder of a server process in the spool -> project -> its calls that are in the ledger."""
 
 
 class Ingester:
@@ -59,8 +74,8 @@ class Ingester:
         self._ready: list[Stream] = []
         self._forget: list[tuple[str, int]] = []
         self._prepared = False
-        self.recorded: Counter[str] = Counter()
-        """Calls per project since the start."""
+        self.progress = Progress()
+        self._recorded = 0
         self.recovered = 0
         self.gaps = 0
         self.trouble: str | None = None
@@ -80,7 +95,7 @@ class Ingester:
     def step(self) -> int:
         """Record what has ended; gives how many streams came into the ledger. Raises what the ledger raises."""
         if not self._prepared:
-            self._ledger.append([], fence=lambda connection: connection.execute(_DONE))
+            self._ledger.append([], fence=self._prepare)
             self._prepared = True
         count = 0
         waiting: tuple[list[Stream], Future[list[Stored]]] | None = None
@@ -103,10 +118,19 @@ class Ingester:
         return sum(reader.behind() for reader in list(self._readers.values()))  # asked from another thread
 
     def counts(self) -> dict[str, int]:
-        return {"exchanges": self.recorded.total(), "exchanges_recovered": self.recovered, "gaps": self.gaps,
+        return {"exchanges": self._recorded, "exchanges_recovered": self.recovered, "gaps": self.gaps,
                 "spool_behind_bytes": self.behind()}  # fmt: skip
 
     # --- inside
+
+    def _prepare(self, connection: Any) -> None:
+        connection.execute(_DONE)
+        connection.execute(_TAKEN)
+        calls: dict[str, dict[str, int]] = {}
+        for owner, project, count in connection.execute("SELECT owner, project, calls FROM ingested"):
+            calls.setdefault(owner, {})[project] = count
+        row = connection.execute("SELECT max(position) FROM records").fetchone()
+        self.progress = Progress(position=-1 if row[0] is None else row[0], calls=calls)
 
     def _try_step(self) -> int:
         try:
@@ -152,13 +176,16 @@ class Ingester:
         streams, self._ready = self._ready, []
         forget, self._forget = self._forget, []
         entries = [self._entry(stream) for stream in streams]
+        taken = Counter((stream.owner, project) for stream in streams if (project := _project(stream)) is not None)
 
         def mark(connection: Any) -> None:
             rows = [(stream.owner, stream.number) for stream in streams]
             connection.executemany("INSERT INTO spooled VALUES(?,?)", rows)
+            connection.executemany(_TAKE, [(*key, count) for key, count in taken.items()])
             for owner, number in forget:
                 if number < 0:
                     connection.execute("DELETE FROM spooled WHERE owner=?", (owner,))
+                    connection.execute("DELETE FROM ingested WHERE owner=?", (owner,))
                 else:
                     connection.execute("DELETE FROM spooled WHERE owner=? AND stream=?", (owner, number))
 
@@ -168,13 +195,18 @@ class Ingester:
         if waiting is None:
             return 0
         streams, future = waiting
-        future.result()
+        position = future.result()[-1].position
+        calls = {owner: dict(counts) for owner, counts in self.progress.calls.items() if owner in self._readers}
         for stream in streams:
+            if (project := _project(stream)) is not None:
+                counts = calls.setdefault(stream.owner, {})
+                counts[project] = counts.get(project, 0) + 1
             if stream.gap is not None:
                 self.gaps += 1
             else:
-                self.recorded[str(stream.meta["project"])] += 1
+                self._recorded += 1
                 self.recovered += stream.end is None
+        self.progress = Progress(position=position, calls=calls)
         for owner in {stream.owner for stream in streams}:
             gone = self._readers[owner].ended([stream for stream in streams if stream.owner == owner])
             self._forget += [(owner, number) for number in gone]
@@ -243,7 +275,7 @@ class Ingester:
             relayed=end.get("relayed", answered if came else len(response)), unparsed=large or unparsed,
             redacted=tuple(
                 Redaction(rule=rule, where=where, hash=own, count=count)
-                for rule, where, own, count in end.get("redacted", ())
+                for rule, where, own, count in end.get("redacted", stream.masked)
             ),
         )  # fmt: skip
         return Entry(
@@ -281,6 +313,13 @@ def _moved(marks: list[tuple[int, int]], packed: int, plain: int) -> list[tuple[
         else:
             moved.append((moment, plain if seen == packed else 0))
     return moved
+
+
+def _project(stream: Stream) -> str | None:
+    """Whose call a stream is; None for a gap beside a call that has a stream of its own."""
+    if stream.gap is None:
+        return str(stream.meta["project"])
+    return str(stream.gap.get("project") or "default") if stream.gap.get("whole") else None
 
 
 def _gap(said: Mapping[str, Any]) -> Entry:

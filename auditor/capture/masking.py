@@ -43,6 +43,11 @@ class BodyMask:
             return self._masker.found
         return (Redaction(rule=CUT, where=self._masker.where, hash=self._cut, count=1), *self._masker.found)
 
+    @property
+    def distinct(self) -> int:
+        """How many entries `found` has."""
+        return self._masker.distinct + (self._cut is not None)
+
     def feed(self, data: bytes) -> bytes:
         if self._cut is not None:
             return b""

@@ -222,6 +222,11 @@ class Masker:
         counts: Mapping[tuple[str, str], int] = self._counts or {}
         return tuple(Redaction(rule=rule, where=self.where, hash=own, count=n) for (rule, own), n in counts.items())
 
+    @property
+    def distinct(self) -> int:
+        """How many entries `found` has."""
+        return len(self._counts) if self._counts else 0
+
     def feed(self, data: bytes) -> bytes:
         """More of the stream; gives what can be let go."""
         if not data:

@@ -46,6 +46,8 @@ class Stream:
     status: dict[str, Any] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     """`request_plain_from`, `response_plain_from`: how many stored bytes of a body are still compressed."""
+    masked: list[Any] = field(default_factory=list)
+    """[rule, where, hash, count] of what was masked, as far as it was told before the end."""
     end: dict[str, Any] | None = None
     """None for a call whose server died."""
     segments: set[int] = field(default_factory=set)
@@ -189,7 +191,9 @@ class OwnerReader:
         elif kind == STATUS:
             stream.status = _read(payload)
         elif kind == NOTE:
-            stream.notes |= _read(payload)
+            said = _read(payload)
+            stream.masked += said.pop("masked", [])
+            stream.notes |= said
         elif kind == END:
             stream.end = _read(payload)
             del self._open[number]

@@ -118,6 +118,7 @@ async def test_a_masked_answer_that_broke_off_is_stored_decoded(
     assert told.endswith(b' is"}}]}\n\n' + LAST), "what no secret can begin in waits for nothing"
     assert found.times.first_byte is not None and found.times.first_content is not None
     assert found.times.last_byte is None
+    assert [(one.rule, one.where, one.count) for one in found.redacted] == [("keys", "response", 1)]
 
 
 @pytest.mark.parametrize("name", PACKED)
@@ -193,3 +194,35 @@ async def test_a_note_that_the_crash_tore_leaves_what_is_before_it(
     segment.write_bytes(whole[: whole.index(b"response_plain_from", before) + 4])
     ((found, _, told),) = recovered(tmp_path, ledger)
     assert told and early.startswith(told) and found.response_headers["content-encoding"] == "gzip"
+
+
+async def test_a_killed_call_says_what_was_masked_wherever_it_was(
+    spool: Spool, tmp_path: Path, ledger: SqliteLedger
+) -> None:
+    call = flight(spool, open_vault(tmp_path), **{"x-note": f"use {SECRET.decode()}"})
+    call.asked(b'{"messages":["' + SECRET + b' ","' + SECRET + b' "]}', last=True)
+    call.answered(200, {})
+    await killed(spool)
+    ((found, _, _),) = recovered(tmp_path, ledger)
+    assert {(one.rule, one.where) for one in found.redacted} == {("keys", "header"), ("keys", "request")}
+    assert len({one.hash for one in found.redacted}) == 1
+
+
+async def test_what_was_taken_in_is_known_after_a_restart(spool: Spool, tmp_path: Path, ledger: SqliteLedger) -> None:
+    vault = open_vault(tmp_path)
+    for _ in range(3):
+        call = flight(spool, vault)
+        call.asked(b"{}", last=True)
+        call.end()
+    await spool.settle()
+    first = Ingester(ledger, ModelsTable(), tmp_path / SPOOL)
+    assert first.step() == 3
+    owner = spool.folder.name
+    assert first.progress.calls == {owner: {"default": 3}} and first.progress.position == 2
+    call = flight(spool, vault)
+    call.end()
+    await spool.settle()
+    again = Ingester(ledger, ModelsTable(), tmp_path / SPOOL)
+    assert again.step() == 1
+    assert again.progress.calls == {owner: {"default": 4}} and again.progress.position == 3
+    await spool.close()
