@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ LOG = logging.getLogger("auditor")
 STATUS_SECONDS = 0.1
 STALE_SECONDS = 5.0
 NICE = 10
+SWITCH_SECONDS = 0.0005
+"""Recording lets go of the interpreter with every hash and write; this is how soon it gets it back from a reader."""
 LONGEST_WAIT = 10.0
 SLICE = 1.0
 """Seconds of work a reader gets after it waited longest."""
@@ -55,6 +58,7 @@ def follow(settings: Settings, *, follow_parent: int | None = None) -> None:
 
 def _follow(settings: Settings, stop: threading.Event) -> None:
     os.nice(NICE)  # what people wait for comes first
+    sys.setswitchinterval(SWITCH_SECONDS)
     ledger = open_ledger(settings.ledger_url)
     graph = open_graph(settings.graph_url, settings.neo4j_user, settings.neo4j_password or None)
     models = read_models(settings.models) if settings.models else ModelsTable()

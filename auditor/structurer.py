@@ -79,6 +79,7 @@ class Structurer:
         self._runs: MutableMapping[tuple[str, str], _Run] = table()
         self._dirty: dict[tuple[str, str], _Dirty] = {}
         self._position = -1
+        self._settled = -1
         self._lock = threading.RLock()
         self._traces: MutableMapping[tuple[str, str], list[_InTrace]] = table()
         self._open: set[tuple[str, str]] = set()
@@ -95,9 +96,13 @@ class Structurer:
 
     @property
     def settled(self) -> int:
-        """Ledger position up to which every run has its structure."""
-        with self._lock:
-            return min((dirty.first for dirty in self._dirty.values()), default=self._position + 1) - 1
+        """Ledger position up to which every run has its structure; while work is under way, what it was before."""
+        if self._lock.acquire(blocking=False):  # who asks must not wait for a long piece of work
+            try:
+                self._settled = min((dirty.first for dirty in self._dirty.values()), default=self._position + 1) - 1
+            finally:
+                self._lock.release()
+        return self._settled
 
     def catch_up(self, run: str | None = None) -> int:
         """Read what is new and append structures at once, for every run or for one; gives how many were appended."""

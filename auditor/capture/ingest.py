@@ -7,6 +7,7 @@ that its stream is done, so that neither a killed ingester nor a killed server d
 import logging
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -39,6 +40,11 @@ LOOK_SECONDS = 0.02
 """Longest time between a call's end in the spool and a look at it, while calls come."""
 REST_SECONDS = 0.1
 """The same when none has come for a second."""
+PRESSING = 400
+"""Calls per second beyond which taking them in and cutting them into runs do not both fit into this process."""
+PRESSING_BYTES = 2**20
+"""The same for what waits in the spool."""
+PACE_SECONDS = 0.25
 _TIME = struct.Struct("<Q")
 _DONE = """CREATE TABLE IF NOT EXISTS spooled(
   owner TEXT NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(owner, stream)) WITHOUT ROWID"""
@@ -80,7 +86,9 @@ class Ingester:
         self.gaps = 0
         self.trouble: str | None = None
         self.pressed = False
-        """More waits in the spool than one batch."""
+        """Calls come faster than PRESSING, or more than PRESSING_BYTES or one batch wait in the spool."""
+        self._came = 0
+        self._came_since = time.monotonic()
 
     def run_forever(self, stop: threading.Event) -> None:
         """Follow until `stop` is set, then take what is there."""
@@ -103,10 +111,9 @@ class Ingester:
             self._ready.append(stream)
             if len(self._ready) >= BATCH:
                 following = self._submit()
-                self.pressed = waiting is not None
+                self.pressed = self.pressed or waiting is not None
                 count += self._settle(waiting)
                 waiting = following
-        self.pressed = False
         if self._ready:
             following = self._submit()
             count += self._settle(waiting)
@@ -142,7 +149,15 @@ class Ingester:
             self._restart()
             return 0
         self.trouble = None
+        self._pace(count)
         return count
+
+    def _pace(self, count: int) -> None:
+        self._came += count
+        seconds = time.monotonic() - self._came_since
+        if seconds >= PACE_SECONDS:
+            self.pressed = self._came > PRESSING * seconds or self.behind() > PRESSING_BYTES
+            self._came, self._came_since = 0, time.monotonic()
 
     def _restart(self) -> None:
         """After trouble: read again from the files; what is in the ledger is marked there."""

@@ -94,3 +94,27 @@ def test_a_body_too_long_to_be_read_leaves_a_run_that_says_so(tmp_path: Path, mo
     assert found is not None
     assert any("too long to be read" in gap for gap in found.structure.gaps), found.structure.gaps
     ledger.close()
+
+
+def test_who_asks_how_far_it_is_does_not_wait_for_its_work(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    recorded(ledger, "one")
+    reading, go_on = threading.Event(), threading.Event()
+
+    def turn() -> None:
+        reading.set()
+        assert go_on.wait(20)
+
+    structurer = Structurer(ledger, turn=turn)
+    thread = threading.Thread(target=structurer.catch_up)
+    thread.start()
+    assert reading.wait(20)
+    asked: list[int] = []
+    asking = threading.Thread(target=lambda: asked.append(structurer.settled))
+    asking.start()
+    asking.join(5)
+    assert asked == [-1]
+    go_on.set()
+    thread.join()
+    assert structurer.settled >= 0
+    ledger.close()
