@@ -5,6 +5,7 @@ starts it, restarts it, and reads how far it is from a small file.
 """
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -70,6 +71,7 @@ def _follow(settings: Settings, stop: threading.Event) -> None:
     threads = [threading.Thread(target=part.run_forever, args=(stop,), name=name) for name, part in parts.items()]
     for thread in threads:
         thread.start()
+    gc.freeze()
     file = status_file(settings.data)
     while any(thread.is_alive() for thread in threads):
         _say(file, {

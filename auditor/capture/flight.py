@@ -5,14 +5,14 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
 from auditor.access.protocol import Admission
-from auditor.capture.headers import Vault
+from auditor.capture.headers import SHORT, Vault
 from auditor.capture.masking import CUT, BodyMask
 from auditor.capture.redact import Where, compile_rules, mask_text, merged
 from auditor.capture.spool import END, NOTE, REQUEST, RESPONSE, STATUS, Spool
@@ -56,6 +56,12 @@ def _harmless(step: Callable[..., None]) -> Callable[..., None]:
             flight.lost(f"{type(fault).__name__}: {fault}")
 
     return taken
+
+
+@lru_cache(8192)
+def _may_hold(names: tuple[str, ...], patterns: tuple[tuple[str, str], ...], text: str) -> bool:
+    """Whether a project's rules may match in a SHORT text; most paths and header values of most calls are alike."""
+    return compile_rules(names, patterns).may_hold(text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -180,6 +186,8 @@ class Flight:
         return BodyMask(rules, self.vault.fingerprint, where, headers.get("content-encoding"))
 
     def _masked(self, text: str, where: Where) -> str:
+        if len(text) <= SHORT and not _may_hold(self.admission.redaction, self.admission.patterns, text):
+            return text
         rules = compile_rules(self.admission.redaction, self.admission.patterns)
         kept, found = mask_text(rules, self.vault.fingerprint, text, where)
         if found:
@@ -197,9 +205,6 @@ class Flight:
         return f"{head}?{urlencode([(self._masked(name, 'path'), kept) for name, _, kept in pairs])}"
 
     def _masked_headers(self, headers: dict[str, str]) -> dict[str, str]:
-        rules = compile_rules(self.admission.redaction, self.admission.patterns)
-        if not rules.may_hold("\n".join(headers.values()).encode("utf-8", "surrogatepass")):  # one look at them all
-            return headers
         return {name: self._masked(value, "header") for name, value in headers.items()}
 
     def _keep_request(self, data: bytes) -> None:
@@ -224,10 +229,15 @@ class Flight:
 
     def _tell_masked(self) -> None:
         """Before the frame that holds something masked: what it is, so that a crash leaves that too."""
-        bodies = [body for body in (self._request, self._response) if body is not None]
-        count = len(self._found) + sum([body.distinct for body in bodies])
+        request, response = self._request, self._response
+        count = len(self._found)
+        if request is not None:
+            count += request.distinct
+        if response is not None:
+            count += response.distinct
         if count == self._told or len(self._told_of) >= MOST_TOLD:
             return
+        bodies = [body for body in (request, response) if body is not None]
         self._told = count
         new = {(one.rule, one.where, one.hash): one.count
                for found in (self._found, *(body.found for body in bodies)) for one in found

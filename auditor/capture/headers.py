@@ -66,12 +66,17 @@ def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
+SHORT = 512
+"""Bytes of a header value up to which what is made of it is remembered."""
+
+
 class Vault:
     """Replaces credentials by keyed fingerprints, so that equal ones are seen to be equal and nothing else is told."""
 
     def __init__(self, key: bytes) -> None:
         self._keyed = hmac.new(key, digestmod="sha256")  # copied for each use: setting it up costs more than hashing
         self._row = lru_cache(4096)(self._plain_row)  # most headers of most calls are alike
+        self._credential = lru_cache(1024)(self._bare)
 
     def fingerprint(self, secret: bytes) -> str:
         """HMAC-SHA256 under this installation's key, 32 hex digits."""
@@ -79,11 +84,16 @@ class Vault:
         keyed.update(secret)
         return "hmac-sha256:" + keyed.hexdigest()[:32]
 
+    def _bare(self, credential: bytes) -> str:
+        """Of the secret itself, so that it has one fingerprint in `Authorization: Bearer` and in `x-api-key`."""
+        scheme, _, rest = credential.partition(b" ")
+        return self.fingerprint(rest.strip() if rest and scheme.lower() == b"bearer" else credential)
+
     def stored(self, headers: Iterable[Header]) -> dict[str, str]:
         """Headers as they are recorded; several of one name are joined by a comma."""
         found: dict[str, str] = {}
         for name, value in headers:
-            key, plain = self._row(name, value)
+            key, plain = (self._row if len(value) <= SHORT else self._plain_row)(name, value)
             found[key] = f"{found[key]}, {plain}" if key in found else plain
         return found
 
@@ -112,16 +122,10 @@ class Vault:
         return Joins(
             run=given(b"x-audit-run"), step=given(b"x-audit-step"), tags=given(b"x-audit-tags"),
             purpose=given(b"x-audit-purpose"), traceparent=given(b"traceparent"),
-            credential=None if secret is None else self.fingerprint(_bare(secret)),
+            credential=None if secret is None else (self._credential if len(secret) <= SHORT else self._bare)(secret),
             retry=int(retry) if retry.isdigit() and len(retry) < 6 else None,
             session=next((text(rows[name]) for name in _SESSIONS if name in rows), None), key=key,
         )  # fmt: skip
-
-
-def _bare(credential: bytes) -> bytes:
-    """The secret itself, so that it has one fingerprint in `Authorization: Bearer` and in `x-api-key`."""
-    scheme, _, rest = credential.partition(b" ")
-    return rest.strip() if rest and scheme.lower() == b"bearer" else credential
 
 
 def open_vault(folder: Path) -> Vault:
