@@ -23,6 +23,7 @@ from auditor.access.vault import open_provider_vault
 from auditor.audits import RunAudits
 from auditor.capture.otlp import Intake
 from auditor.capture.otlp_grpc import GrpcDoor
+from auditor.capture.prices import read_prices
 from auditor.capture.proxy import Proxy
 from auditor.capture.redact import compile_rules
 from auditor.errors import AuditorError, BadSetup, Refused
@@ -57,6 +58,7 @@ class Server:
         self.settings = settings
         if settings.graph_url == "memory:":
             raise BadSetup("graph", "memory: cannot be shared with the process that follows", "use sqlite:///path")
+        read_prices(settings.prices)  # used by the process that follows, which could only fail again and again
         self.models: ModelsTable = read_models(settings.models) if settings.models else ModelsTable()
         ledger = open_ledger(settings.ledger_url)
         assert isinstance(ledger, SqliteLedger), "the only store so far"

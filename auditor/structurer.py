@@ -283,11 +283,11 @@ class Structurer:
 
     def _span(self, stored: Stored, logs: Sequence[Stored] = ()) -> RecordedSpan:
         span = wire.read(TelemetrySpan, dict(stored.record.body))
-        alone = observe(span)
+        alone = observe(span, prices=self._prices)
         events = [wire.read(TelemetryLog, dict(one.record.body)) for one in logs]
         return RecordedSpan(
             position=stored.position, id=stored.id, project=stored.record.project, span=span, alone=alone,
-            observation=observe(span, events) if events else alone,
+            observation=observe(span, events, self._prices) if events else alone,
             logs=tuple((one.position, one.id) for one in logs),
         )  # fmt: skip
 

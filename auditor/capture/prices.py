@@ -7,7 +7,7 @@ where the table has a price for them; container time, storage and training are n
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from functools import cache
@@ -17,7 +17,7 @@ from typing import Any
 from auditor.capture.exact import whole_text
 from auditor.capture.usage import count, tokens
 from auditor.errors import BadInput
-from auditor.records.messages import Cost
+from auditor.records.messages import Cost, Usage
 
 _MILLION = Decimal(1_000_000)
 MOST_DOLLARS = 1_000_000
@@ -109,6 +109,24 @@ def cost(prices: Prices, dialect: str | None, model: str, usage: Mapping[str, ob
     return Cost(usd=_plain(total + requests), prices=prices.version, model=entry.match)
 
 
+def cost_of_tokens(prices: Prices, model: str, counted: Usage, *, cache_included: bool) -> Cost | None:
+    """What a call cost of which only normalised counts are known, as spans tell them; None where a piece is not known.
+
+    cache_included: whether `counted.input` is known to include what was read from and written to the cache.
+    """
+    entry = prices.of(model)
+    cached = bool(counted.cache_read or counted.cache_write)
+    if entry is None or (cached and not cache_included):
+        return None
+    charged = _charge_counted(entry, counted, longer=None)
+    return None if charged is None else Cost(usd=_plain(charged), prices=prices.version, model=entry.match)
+
+
+def is_list_price(tier: object) -> bool:
+    """Whether calls of this service tier are charged at list price."""
+    return tier is None or (isinstance(tier, str) and tier in _TIERS)
+
+
 def _ordinary(usage: Mapping[str, object]) -> bool:
     """Whether the call was charged at list price: no other service tier, no region with a surcharge."""
     return usage.get("service_tier") in _TIERS and usage.get("inference_geo") in _REGIONS
@@ -117,7 +135,16 @@ def _ordinary(usage: Mapping[str, object]) -> bool:
 def _charge(entry: Price, dialect: str | None, usage: Mapping[str, object]) -> Decimal | None:
     """US dollars for the tokens of one usage."""
     counted = tokens(dialect, usage)
-    if counted is None or counted.input is None or (counted.output is None and dialect != "openai_embeddings"):
+    if counted is None or (counted.output is None and dialect != "openai_embeddings"):
+        return None
+    if counted.output is None:
+        counted = replace(counted, output=0)
+    return _charge_counted(entry, counted, longer=count(usage.get("cache_creation"), "ephemeral_1h_input_tokens") or 0)
+
+
+def _charge_counted(entry: Price, counted: Usage, longer: int | None) -> Decimal | None:
+    """US dollars for these tokens, of which `longer` were written to the cache for an hour (None: not known)."""
+    if counted.input is None:
         return None
     rates: Rates | None = entry.rates
     if entry.above is not None and counted.input > entry.above:
@@ -126,9 +153,11 @@ def _charge(entry: Price, dialect: str | None, usage: Mapping[str, object]) -> D
         return None
     read, written = counted.cache_read or 0, counted.cache_write or 0
     fresh = counted.input - read - written
-    longer = min(count(usage.get("cache_creation"), "ephemeral_1h_input_tokens") or 0, written)
-    if fresh < 0:
+    if fresh < 0 or (counted.output is None and rates.output):
         return None
+    if longer is None and written and rates.cache_write_5m != rates.cache_write_1h:
+        return None
+    longer = min(longer or 0, written)
     sums = (
         fresh * rates.input, (counted.output or 0) * rates.output, read * rates.cache_read,
         (written - longer) * rates.cache_write_5m, longer * rates.cache_write_1h,

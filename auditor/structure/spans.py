@@ -245,10 +245,12 @@ def _born(group: Sequence[RecordedSpan], tree: Tree) -> RecordedCall:
     """A call only spans tell of; what the best one leaves out is taken from the others."""
     ranked = sorted(group, key=_richness, reverse=True)
     best, calls = ranked[0], [call for one in ranked if (call := _call(one)) is not None]
+    counted = [one for one in calls if one.tokens]
+    told = next((one for one in counted if one.cost), counted[0] if counted else calls[0])  # a cost is of its own tokens
     call = replace(
         calls[0], record=best.id,
         response_id=next((one.response_id for one in calls if one.response_id), None),
-        tokens=next((one.tokens for one in calls if one.tokens), None),
+        tokens=told.tokens, cost=told.cost,
         tools=next((one.tools for one in calls if one.tools), ()),
         finish=next((one.finish for one in calls if one.finish), ()),
         model=next((one.model for one in calls if one.model != "unknown"), "unknown"),

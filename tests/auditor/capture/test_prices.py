@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auditor.capture.conventions import observe
 from auditor.capture.dialects import parse_exchange
 from auditor.capture.dialects.catalogue import DIALECTS
 from auditor.capture.prices import Prices, cost, read_prices
@@ -16,6 +17,7 @@ from auditor.capture.usage import tokens
 from auditor.errors import BadInput
 from auditor.records.exchange import Exchange, Joins, Times
 from auditor.records.messages import Cost, Usage
+from auditor.records.telemetry import TelemetrySpan
 
 CLAUDE = "anthropic_messages"
 
@@ -191,3 +193,29 @@ def test_a_parsed_exchange_has_tokens_and_cost() -> None:
     none = Prices(version="none", source="", entries=())
     assert parse_exchange("r", exchange, request, response, none).cost is None
     assert parse_exchange("r", exchange, request, b"").tokens is None
+
+
+SPANS: list[tuple[dict[str, Any], str | None]] = [
+    ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}, "0.000075"),
+    # 6 * 2.5 + 4 * 1.25 + 5 * 10
+    ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
+      "gen_ai.usage.cache_read.input_tokens": 4}, "0.00007"),
+    ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
+      "gen_ai.openai.response.service_tier": "flex"}, None),
+    ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 10}, None),
+    ({"gen_ai.request.model": "unheard", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}, None),
+    # written to the cache, for how long is not told
+    ({"gen_ai.request.model": "claude-haiku-4-5", "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
+      "gen_ai.usage.cache_creation.input_tokens": 4}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("attributes", "usd"), SPANS)
+def test_a_call_that_only_a_span_tells_of_has_its_cost(attributes: dict[str, Any], usd: str | None) -> None:
+    span = TelemetrySpan(
+        trace_id="a" * 32, span_id="b" * 16, parent_span_id=None, name="chat", kind=3, started=None, ended=None,
+        attributes={"gen_ai.operation.name": "chat", **attributes}, resource={}, scope="x", status="unset",
+    )  # fmt: skip
+    found = observe(span, prices=read_prices())
+    assert found is not None and found.call is not None and found.call.tokens is not None
+    assert (None if found.call.cost is None else found.call.cost.usd) == usd
