@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from auditor.capture.conventions import observe
 from auditor.capture.dialects import parse_exchange
 from auditor.capture.large import MOST_BODY
-from auditor.capture.prices import read_prices
+from auditor.capture.prices import cost, read_prices
+from auditor.capture.usage import tokens
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records import wire
 from auditor.records.canonical import canonical_bytes
@@ -298,6 +299,9 @@ class Structurer:
         return RecordedTranscript(
             position=stored.position, id=stored.id, project=stored.record.project, transcript=transcript,
             messages=[wire.read(Message, row) for row in rows], tools=tools,
+            counted={one.message: (tokens(one.dialect, one.usage),
+                                   cost(self._prices, one.dialect, one.model, one.usage))
+                     for one in transcript.usages},
         )  # fmt: skip
 
 

@@ -104,6 +104,19 @@ class Redaction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageUsage:
+    """What a trace file says the call that gave one message of a transcript used."""
+
+    message: int
+    """Place of the message in the transcript, from 0."""
+    dialect: str
+    """Wire dialect in which the usage is written."""
+    model: str
+    usage: Mapping[str, object]
+    """As the provider sent it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Transcript:
     """A run imported from a trace file that somebody else recorded: messages in order, no wire bytes."""
 
@@ -117,6 +130,8 @@ class Transcript:
     """Where it came from and under which licence."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """Whatever the file says beside messages, e.g. reward and expected actions."""
+    usages: tuple[MessageUsage, ...] = ()
+    """Of the messages whose usage the file gives."""
 
 
 @dataclass(frozen=True, kw_only=True)

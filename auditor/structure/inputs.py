@@ -1,11 +1,11 @@
 """What structure is made from: parsed calls, spans and transcripts with their ledger position, and threads of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from auditor.records.exchange import Exchange, Joins, Outcome, Times, Transcript
-from auditor.records.messages import Call, Message
+from auditor.records.messages import Call, Cost, Message, Usage
 from auditor.records.telemetry import Observation, TelemetrySpan
 
 Grade = Literal["recorded", "inferred"]
@@ -72,6 +72,8 @@ class RecordedTranscript:
     transcript: Transcript
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, object]] = ()
+    counted: Mapping[int, tuple[Usage | None, Cost | None]] = field(default_factory=dict)
+    """Place of a message -> tokens and cost of the call that gave it."""
 
 
 @dataclass(frozen=True, kw_only=True)

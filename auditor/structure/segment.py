@@ -98,11 +98,12 @@ class _Cutter:
             if one.message.role != "assistant":
                 self._input(one, None)
                 continue
+            tokens, cost = recorded.counted.get(index, (None, None))
             model_call = ModelCall(
                 id=content_id({"record": recorded.id, "index": index}), record=recorded.id,
                 model=recorded.transcript.model, model_digest="unknown", dialect=None,
                 inputs=tuple(before.id for before in placed[:index]), outputs=(one.id,), tools=None, settings={},
-                at=None,
+                at=None, tokens=tokens, cost=cost,
             )  # fmt: skip
             self._call(model_call, [one], grade="recorded", rule="transcript")
 

@@ -246,7 +246,7 @@ def _born(group: Sequence[RecordedSpan], tree: Tree) -> RecordedCall:
     ranked = sorted(group, key=_richness, reverse=True)
     best, calls = ranked[0], [call for one in ranked if (call := _call(one)) is not None]
     counted = [one for one in calls if one.tokens]
-    told = next((one for one in counted if one.cost), counted[0] if counted else calls[0])  # a cost is of its own tokens
+    told = next((one for one in counted if one.cost), counted[0] if counted else calls[0])  # both of one span
     call = replace(
         calls[0], record=best.id,
         response_id=next((one.response_id for one in calls if one.response_id), None),

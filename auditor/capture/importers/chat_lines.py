@@ -7,7 +7,7 @@ A line is one of:
 
 Both are read by the wire dialects. Calls of one agent repeat what was said before: a call whose context another one
 goes on from is part of that other one's run, so a tool loop of ten lines is one run. That needs a first pass over the
-file, which keeps one hash per line.
+file, which keeps one hash and the usage of each line.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from auditor.capture.exact import whole_text
 from auditor.capture.importers.imported import Imported
 from auditor.capture.importers.rows import Progress, Row, Source, rows, silent
 from auditor.errors import BadInput
-from auditor.records.exchange import Exchange, Joins, Times
+from auditor.records.exchange import Exchange, Joins, MessageUsage, Times
 from auditor.records.messages import Call, Message, message_id
 
 OPENAI, ANTHROPIC = "openai_jsonl", "anthropic_jsonl"
@@ -33,6 +33,8 @@ _NAMES = ("run", "id", "custom_id", "conversation_id", "session_id")
 """Fields of a line that may name its run."""
 _MOST_FACT = 2**16
 """Bytes of JSON; larger fields beside the messages are left out and counted."""
+_MOST_USAGE = 2**12
+"""Bytes of JSON; a larger usage is none, and one is kept in memory for each line."""
 
 
 def read_openai(source: Source, progress: Progress = silent) -> Iterator[Imported]:
@@ -48,6 +50,8 @@ def _read(source: Source, form: str, progress: Progress) -> Iterator[Imported]:
     ends: dict[str, str] = {}
     """Id of the last message of a call -> the line it ends."""
     continued: set[str] = set()
+    used: dict[str, tuple[str, Mapping[str, object]]] = {}
+    """Id of the last message of a call -> the model that gave it and the usage."""
     for row in rows(source, _WHAT[form], lambda done, total: progress(done // 2, total), keys=("messages", "request")):
         call = _call(row, form)
         own, continues = None, None
@@ -59,11 +63,13 @@ def _read(source: Source, form: str, progress: Progress) -> Iterator[Imported]:
             continued.add(continues)
         if own is not None:
             ends[own] = row.where
+            if call.outputs and call.usage and len(_json(call.usage)) <= _MOST_USAGE:
+                used[own] = (call.model, call.usage)
     for row in rows(
         source, _WHAT[form], lambda done, total: progress((total + done) // 2, total), keys=("messages", "request")
     ):
         if row.where not in continued:
-            yield _imported(row, form, _call(row, form))
+            yield _imported(row, form, _call(row, form), used)
 
 
 def _call(row: Row, form: str) -> Call:
@@ -95,7 +101,31 @@ def _parsed(sent: Mapping[str, Any], answer: bytes, form: str) -> Call:
     return parse("", _exchange(path), _json(sent), answer)
 
 
-def _imported(row: Row, form: str, call: Call) -> Imported:
+def _usages(
+    messages: tuple[Message, ...], dialect: str, used: Mapping[str, tuple[str, Mapping[str, object]]]
+) -> Iterator[MessageUsage]:
+    own: str | None = None
+    for place, message in enumerate(messages):
+        own = message_id(message, own)
+        if message.role == "assistant" and own in used:
+            model, usage = used[own]
+            yield MessageUsage(message=place, dialect=dialect, model=model, usage=usage)
+
+
+def _dialect(row: Row, form: str) -> str:
+    """Name of the wire dialect a line is read in."""
+    if form == ANTHROPIC:
+        return "anthropic_messages"
+    if isinstance(row.value.get("messages"), list):
+        return "openai_chat"
+    sent = row.value["request"]
+    sent = sent["body"] if isinstance(sent.get("body"), dict) else sent
+    return "openai_chat" if isinstance(sent.get("messages"), list) else "openai_responses"
+
+
+def _imported(
+    row: Row, form: str, call: Call, used: Mapping[str, tuple[str, Mapping[str, object]]]
+) -> Imported:
     messages: tuple[Message, ...] = (*call.messages, *call.outputs[:1])
     if not messages:
         raise BadInput(f"{row.where}.messages", "is empty", f"give {_WHAT[form]}")
@@ -113,8 +143,9 @@ def _imported(row: Row, form: str, call: Call) -> Imported:
         facts["unparsed"] = whole_text(call.unparsed)  # it may quote the answer
     digest = hashlib.sha256(_json([named, [vars_of(one) for one in messages]])).hexdigest()[:16]
     return Imported(
-        format=form, run=named or f"{form}/{digest}", model=call.model, messages=messages, tools=call.tools, facts=facts
-    )
+        format=form, run=named or f"{form}/{digest}", model=call.model, messages=messages, tools=call.tools,
+        facts=facts, usages=tuple(_usages(messages, _dialect(row, form), used)),
+    )  # fmt: skip
 
 
 def vars_of(message: Message) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from auditor.capture.otlp_read import Signal
 from auditor.ledger.protocol import Entry, Ledger, Stored
 from auditor.records.canonical import canonical_bytes
-from auditor.records.exchange import Payload, Transcript
+from auditor.records.exchange import MessageUsage, Payload, Transcript
 from auditor.records.messages import Message
 from auditor.records.telemetry import TelemetryBatch
 from auditor.records.wire import write
@@ -37,6 +37,7 @@ class Imported:
     messages: tuple[Message, ...]
     tools: tuple[Mapping[str, object], ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    usages: tuple[MessageUsage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +69,10 @@ class Brought:
 
     def sentence(self) -> str:
         """What happened, for people."""
-        added = [f"{len(self.runs)} runs"] if self.runs else []
-        added += [f"{self.spans} spans"] if self.spans else []
-        added += [f"{self.logs} log records"] if self.logs else []
-        added[-1:] = [f"{added[-1]} of {len(self.traces)} traces"] if self.traces else added[-1:]
+        added = [_counted(len(self.runs), "run")] if self.runs else []
+        added += [_counted(self.spans, "span")] if self.spans else []
+        added += [_counted(self.logs, "log record")] if self.logs else []
+        added[-1:] = [f"{added[-1]} of {_counted(len(self.traces), 'trace')}"] if self.traces else added[-1:]
         names = f": {', '.join(self.runs[:5])}{', …' if len(self.runs) > 5 else ''}" if self.runs else ""
         known = f"; {self.known} had been imported before" if self.known else ""
         wrong = f"; {self.rejected} rejected" if self.rejected else ""
@@ -105,6 +106,10 @@ def bring_in(ledger: Ledger, items: Iterable[Item], origin: str, *, project: str
 # --- inside
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _count_runs(ledger: Ledger, runs: list[Imported], origin: str, project: str, brought: Brought) -> None:
     stored, known = _append_runs(ledger, runs, origin, project)
     brought.known += known
@@ -124,7 +129,7 @@ def _append_runs(
             format=run.format, run=run.run, model=run.model,
             messages=_stored(ledger, [write(one) for one in run.messages]),
             tools=_stored(ledger, [dict(tool) for tool in run.tools]) if run.tools else None,
-            origin=origin, facts=run.facts,
+            origin=origin, facts=run.facts, usages=run.usages,
         )  # fmt: skip
         entries.append(Entry(kind="transcript", source=SOURCE, project=project, body=write(transcript)))
     stored = _append(ledger, entries, project, [digests[place] for place in fresh]) if entries else []

@@ -341,3 +341,22 @@ def test_progress_reaches_the_end_and_lines_are_bounded(monkeypatch: pytest.Monk
     long = lines(langsmith_runs()[0], {**langsmith_runs()[0], "inputs": {"x": "y" * 4000}})
     with pytest.raises(BadInput, match="line 2"):
         list(importer("langsmith").read(long))
+
+
+def test_the_usage_of_every_imported_call_is_kept_and_priced(tmp_path: Path) -> None:
+    first = {"request": {"model": "gpt-4o", "messages": CHAT[:2]}, "response": completion(CHAT[2])}
+    second = {"request": {"model": "gpt-4o", "messages": CHAT[:4]}, "response": completion(CHAT[4])}
+    for one in (first, second):
+        one["response"]["model"] = "gpt-4o"
+    second["response"]["usage"] = {"prompt_tokens": 20, "completion_tokens": 7}
+    with_ledger = SqliteLedger(tmp_path / "ledger.db")
+    brought = bring_in(with_ledger, importer("openai_jsonl").read(lines(first, second)), "made here")
+    assert brought.sentence().startswith("1 run imported")
+    Structurer(with_ledger).catch_up()
+    found = latest_structure(with_ledger, brought.runs[0])
+    assert found is not None
+    calls = [(one.tokens and (one.tokens.input, one.tokens.output), one.cost and one.cost.usd)
+             for one in found.structure.calls]  # fmt: skip
+    # 10 * 2.5 + 3 * 10 and 20 * 2.5 + 7 * 10 millionths
+    assert calls == [((10, 3), "0.000055"), ((20, 7), "0.00012")]
+    with_ledger.close()
