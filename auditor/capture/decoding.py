@@ -1,7 +1,9 @@
 """Content encodings undone piece by piece, for what must look into a body while it streams."""
 
+import codecs
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 import brotli
 import zstandard
@@ -15,8 +17,18 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _BROTLI_PIECE = 2**16
 _BEHIND = "something stands behind the end of the compressed bytes"
 """It would be stored as it came, and nobody would have looked at it."""
+_TOO_LARGE = "the decoded body is too large to be looked into"
 _MOST_AT_ONCE = 2**25
 """Bytes that one piece may become."""
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are text, which compressed ones never are for long. The last character may be cut in two."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return all(mark >= " " or mark in "\t\r\n" for mark in text)
 
 
 class Broken(NotDecoded):
@@ -58,7 +70,7 @@ class Decoder:
                     piece, fault = b"", broken
             self._left -= len(piece)
             if self._left < 0:
-                raise Broken("the decoded body is too large to be looked into", b"".join(pieces))
+                raise Broken(_TOO_LARGE, b"")  # a bomb is not worth storing
             pieces.append(piece)
             if fault is not None:
                 raise Broken(str(fault), b"".join(pieces)) from fault
@@ -83,10 +95,7 @@ def _gzip() -> Step:
         while data:
             if member.eof:
                 member = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            try:
-                plain += member.decompress(data)
-            except zlib.error as fault:
-                raise Broken(str(fault), plain) from fault
+            plain += _inflate(member, data, plain)
             data = member.unused_data
         return plain
 
@@ -95,23 +104,42 @@ def _gzip() -> Step:
 
 def _deflate() -> Step:
     found = zlib.decompressobj()
-    begun = False
+    head: bytes | None = b""
+    """The first byte alone: only the second one tells whether there is a zlib wrapper."""
 
     def step(data: bytes) -> bytes:
-        nonlocal found, begun
-        try:
-            plain = found.decompress(data)
-        except zlib.error:  # without its zlib wrapper, as some servers send it
-            if begun:
-                raise
-            found = zlib.decompressobj(-zlib.MAX_WBITS)
-            plain = found.decompress(data)
-        begun = True
+        nonlocal found, head
+        if head is not None:
+            data = head + data
+            if len(data) < 2:
+                head = data
+                return b""
+            head = None
+            try:
+                found.copy().decompress(data[:2])
+            except zlib.error as fault:  # without its wrapper, as some servers send it
+                if is_text(data):
+                    raise Broken(str(fault), b"") from fault  # zlib would take a lot of it for deflate
+                found = zlib.decompressobj(-zlib.MAX_WBITS)
+        plain = _inflate(found, data, b"")
         if found.unused_data:
             raise Broken(_BEHIND, plain)
         return plain
 
     return step
+
+
+def _inflate(found: "zlib._Decompress", data: bytes, before: bytes) -> bytes:
+    """What comes out; Broken has all that came out before the fault, which zlib itself keeps to itself."""
+    again = found.copy()
+    try:
+        return found.decompress(data)
+    except zlib.error as fault:
+        pieces = [before]
+        with suppress(zlib.error):
+            for place in range(len(data)):
+                pieces.append(again.decompress(data[place : place + 1]))
+        raise Broken(str(fault), b"".join(pieces)) from fault
 
 
 class _Zstd:
@@ -213,7 +241,7 @@ def _brotli() -> Step:
         while not stream.can_accept_more_data() and not stream.is_finished():
             plain += stream.process(b"", output_buffer_limit=_BROTLI_PIECE)
             if len(plain) > _MOST_AT_ONCE:
-                raise Broken("the decoded body is too large to be looked into", b"")
+                raise Broken(_TOO_LARGE, b"")
         return bytes(plain)
 
     return step

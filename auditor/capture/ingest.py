@@ -23,6 +23,7 @@ from auditor.capture.encoding import NotDecoded, decode
 from auditor.capture.exact import NotJson, parse_json, whole_text
 from auditor.capture.headers import Vault, open_vault
 from auditor.capture.large import MOST_BODY, TIME_BYTES, keep, request_size, response_size, why
+from auditor.capture.masking import CUT
 from auditor.capture.moments import first_moments
 from auditor.capture.scanner import Spans, read_object
 from auditor.capture.spool_read import OwnerReader, Stream, owners
@@ -266,6 +267,8 @@ class Ingester:
             response, headers, packed = _unpacked(response, headers, stream.notes.get("response_plain_from"))
         marks = marks if packed is None else _moved(marks, *packed)
         outcome: Outcome = end.get("outcome", "crashed")
+        masked = end.get("redacted", stream.masked)
+        cut = next((f"the {where} is {told}" for rule, where, told, _ in masked if rule == CUT), None)
         sent, spans, unparsed = ({}, None, None) if kept else _read_request(dialect, request, meta)
         if outcome == "complete":
             unparsed = unparsed or _read_response(dialect, response, headers)
@@ -287,10 +290,10 @@ class Ingester:
                 first_content=_said(content), first_tool=_said(tool),
             ),
             joins=joins, model=model, model_digest=known.digest if known else "unknown",
-            relayed=end.get("relayed", answered if came else len(response)), unparsed=large or unparsed,
+            relayed=end.get("relayed", answered if came else len(response)), unparsed=large or cut or unparsed,
             redacted=tuple(
                 Redaction(rule=rule, where=where, hash=own, count=count)
-                for rule, where, own, count in end.get("redacted", stream.masked)
+                for rule, where, own, count in masked
             ),
         )  # fmt: skip
         return Entry(

@@ -1,6 +1,6 @@
 """A body on its way to the spool: masked, and looked into where it is compressed."""
 
-from auditor.capture.decoding import Broken, Decoder, open_decoder
+from auditor.capture.decoding import Broken, Decoder, is_text, open_decoder
 from auditor.capture.redact import Fingerprint, Masker, Rules, Where
 from auditor.records.exchange import Redaction
 
@@ -32,6 +32,8 @@ class BodyMask:
         """Whether behind each of those pieces no beginning of a secret was held."""
         self._waiting = 0
         self._given = 0
+        self._any = False
+        """Whether anything was decoded."""
         self._cut: str | None = None
         """Set once nothing more is stored: why."""
         self.plain_from: int | None = None
@@ -73,6 +75,7 @@ class BodyMask:
         except Broken as fault:
             self._decoder = None
             return self._cannot_look(data, fault)
+        self._any = self._any or bool(plain) or self._masker.holds > 0
         if self.plain_from is not None:
             return plain
         self._came.append(data)
@@ -88,17 +91,19 @@ class BodyMask:
         return b""
 
     def _cannot_look(self, data: bytes, fault: Broken) -> bytes:
-        """The body is not what its header says, or too large: what can still be done is to look at its own bytes."""
+        """The body is not what its header says, broken, or too large. Bytes nobody looked into are not stored: whoever
+        reads them later might be able to decode what could not be decoded here."""
+        came = b"".join((*self._came, data))
+        if not self._given and not self._any and not fault.plain and is_text(came):
+            self._came, self._plain, self._clean, self._waiting = [], [], [], 0
+            self.plain_from = 0  # it was never compressed
+            return self._masker.feed(came)
         self._plain.append(self._masker.whole(fault.plain))
-        if self.plain_from is not None or self.found:
-            # What is stored goes on decoded; compressed bytes behind that would be read as text. So it ends here.
-            self._cut = f"not recorded from here on: {fault}"
-            said = f"\n[{self._cut}]".encode()
-            return (self._become_plain() if self.plain_from is None else self._plain.pop()) + said
-        waiting, self._came, self._plain = b"".join(self._came), [], []
-        masker = self._masker
-        self._masker = Masker(masker.rules, masker.fingerprint, masker.where)
-        return self._masker.feed(waiting + data)
+        self._cut = f"not recorded from here on: {fault}"
+        if self.plain_from is None and not any(self._plain):
+            return b""
+        # What is stored goes on decoded; compressed bytes behind that would be read as text. So it ends here.
+        return (self._become_plain() if self.plain_from is None else self._plain.pop()) + f"\n[{self._cut}]".encode()
 
     def _what_came_out(self, lag: int) -> bytes:
         """As it came, the pieces of which every byte is decoded by now and held nothing."""
