@@ -27,6 +27,7 @@ from auditor.records.structure import Structure
 from auditor.records.telemetry import TelemetryLog, TelemetrySpan
 from auditor.structure.build import build
 from auditor.structure.inputs import COUNTERFACTUAL, RecordedCall, RecordedSpan, RecordedTranscript, recorded_call
+from auditor.structure.retries import Table, in_memory
 from auditor.structure.threads import ThreadIndex, group
 
 INPUTS = ("exchange", "span", "log", "transcript", "structure")
@@ -40,7 +41,7 @@ class _Run:
     former: set[str] = field(default_factory=set)
     """Other names it had before spans that came late told its name."""
     version: int = 0
-    latest: bytes = b""
+    latest: str = ""
     """Digest of the last structure without its version, to append only what differs."""
 
 
@@ -68,7 +69,7 @@ class Structurer:
 
     def __init__(
         self, ledger: Ledger, quiet: float = 0.4, turn: Callable[[], None] = lambda: None,
-        prices: Path | None = None, table: Callable[[], MutableMapping[tuple[str, str], Any]] = dict,
+        prices: Path | None = None, table: Table = in_memory,
     ) -> None:  # fmt: skip
         """`turn` is called before each piece of work and may wait: recording comes before reading. `prices` is a table
         that replaces the one of this version. `table` makes the mappings that grow with what is recorded."""
@@ -77,12 +78,12 @@ class Structurer:
         self._turn = turn
         self._quiet = quiet
         self._index = ThreadIndex(table)
-        self._runs: MutableMapping[tuple[str, str], _Run] = table()
+        self._runs: MutableMapping[tuple[str, str], _Run] = table(_Run)
         self._dirty: dict[tuple[str, str], _Dirty] = {}
         self._position = -1
         self._settled = -1
         self._lock = threading.RLock()
-        self._traces: MutableMapping[tuple[str, str], list[_InTrace]] = table()
+        self._traces: MutableMapping[tuple[str, str], list[_InTrace]] = table(_InTrace)
         self._open: set[tuple[str, str]] = set()
         """Traces with records whose run is not settled yet."""
         self._broken: set[str] = set()
@@ -321,7 +322,7 @@ def latest_structure(ledger: Ledger, run: str) -> LatestStructure | None:
     return None
 
 
-def _form(body: Mapping[str, Any]) -> bytes:
+def _form(body: Mapping[str, Any]) -> str:
     """A digest of a structure without its version: runs are many, and their texts are not kept."""
     said = {key: value for key, value in body.items() if key != "version"}
-    return hashlib.sha256(canonical_bytes(said)).digest()
+    return hashlib.sha256(canonical_bytes(said)).hexdigest()

@@ -5,11 +5,22 @@ higher count, started at most 120 s later, when it failed: status 408, 409, 429 
 Two agents may send the same body at the same time, so one attempt is repeated by one call only.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from auditor.structure.inputs import RecordedCall
+
+Table = Callable[..., MutableMapping[tuple[str, str], Any]]
+"""Makes an empty mapping whose values may hold dataclasses of the kinds it is given: a dict, or one that keeps the
+oldest elsewhere."""
+
+
+def in_memory(*_kinds: type) -> MutableMapping[tuple[str, str], Any]:
+    """A dict."""
+    return {}
+
 
 WITHIN = 120.0
 """Seconds between the starts of an attempt and the one that repeats it."""
@@ -35,10 +46,10 @@ class _Failed:
 
 
 class Retries:
-    """Keys of failed attempts, never their bodies; `failed` is where they are kept, empty."""
+    """Keys of failed attempts, never their bodies."""
 
-    def __init__(self, failed: MutableMapping[tuple[str, str], list[_Failed]]) -> None:
-        self._failed = failed
+    def __init__(self, table: Table) -> None:
+        self._failed: MutableMapping[tuple[str, str], list[_Failed]] = table(_Failed)
 
     def of(self, call: RecordedCall) -> Attempt | None:
         """The attempt this call repeats, or None: the one with the highest count, the earliest of equals."""

@@ -37,9 +37,8 @@ A call that names an answer nobody recorded yet begins a run; it is merged when 
 Identical prompts alone never join two calls, and neither does a shared system prompt. Projects never mix.
 """
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from auditor.records.canonical import sha256_hex
 from auditor.records.messages import (
@@ -65,11 +64,13 @@ from auditor.structure.inputs import (
     Thread,
 )
 from auditor.structure.layout import arguments_form
-from auditor.structure.retries import Retries
+from auditor.structure.retries import Retries, Table, in_memory
 from auditor.structure.spans import gather, given_tools, named_tools, trace_of
 
 _SHORT_ID = 12
 """Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
+_MOST_ENDS = 256
+"""Of runs that gave the very same message after the same ones, the newest that a later call may continue."""
 _SHORT_TOKEN = 32
 """Shorter signatures are no proof of anything."""
 
@@ -111,14 +112,13 @@ class ThreadIndex:
 
     Holds keys only (message ids, tool-call ids, trace ids), never texts, each under (project, key). A server fills it
     from the ledger at start by adding the recorded calls and spans in order; adding the same records in the same order
-    gives the same runs. `table` makes the mappings that grow with what is recorded: a dict, or one that keeps the
-    oldest elsewhere.
+    gives the same runs. `table` makes the mappings that grow with what is recorded.
     """
 
-    def __init__(self, table: Callable[[], MutableMapping[tuple[str, str], Any]] = dict) -> None:
+    def __init__(self, table: Table = in_memory) -> None:
         self._outputs: MutableMapping[tuple[str, str], list[str]] = table()
         """Message id → numbers of the ends that are it."""
-        self._ends: MutableMapping[tuple[str, str], _End] = table()
+        self._ends: MutableMapping[tuple[str, str], _End] = table(_End)
         self._end_count = 0
         self._inputs: MutableMapping[tuple[str, str], list[str]] = table()
         self._tools: MutableMapping[tuple[str, str], dict[str, str | None]] = table()
@@ -135,8 +135,8 @@ class ThreadIndex:
         self._waiting: MutableMapping[tuple[str, str], list[str]] = table()
         """Response id nobody gave yet → runs that began with a call naming it."""
         self._merged: list[tuple[str, str]] = []
-        self._retries = Retries(table())
-        self._traces: MutableMapping[tuple[str, str], _Trace] = table()
+        self._retries = Retries(table)
+        self._traces: MutableMapping[tuple[str, str], _Trace] = table(_Trace)
         self._span_responses: MutableMapping[tuple[str, str], set[str]] = table()
         """Response id a span tells of → trace ids."""
         self._given: MutableMapping[tuple[str, str], set[str]] = table()
@@ -299,7 +299,7 @@ class ThreadIndex:
 
     def _echoed(self, project: str, ends: "list[_End]") -> Joined:
         runs = {self.settled(project, end.run) for end in ends}
-        chosen = min(ends, key=lambda end: (end.continued, ends.index(end)))
+        chosen = min(ends, key=lambda end: end.continued)  # of equals the first
         grade = "recorded" if len(runs) == 1 else "inferred"
         return Joined(run=self.settled(project, chosen.run), grade=grade, rule="echoed_output")  # type: ignore[arg-type]
 
@@ -331,7 +331,9 @@ class ThreadIndex:
             number = str(self._end_count)
             self._ends["", number] = _End(run)
             for own in dict.fromkeys((message_id(output, last), message_id(_without_thinking(output), last))):
-                self._outputs.setdefault((project, own), []).append(number)
+                ends = self._outputs.setdefault((project, own), [])
+                ends.append(number)
+                del ends[:-_MOST_ENDS]
             for token in _tokens(place((output,), last)):
                 self._tokens.setdefault((project, token), set()).add(run)
             for part in output.parts:

@@ -49,3 +49,18 @@ def test_only_a_few_values_stay_in_memory_and_the_file_has_no_name(tmp_path: Pat
     assert len(one._values) < 20
     assert all(one["p", str(number)] == {number} and other["p", str(number)] == number for number in range(1000))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_loses_nothing_and_is_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spill = Spill(tmp_path, near=10)
+    table = spill.table()
+    (pages,) = spill._file.execute("PRAGMA max_page_count=12").fetchone()
+    assert pages == 12
+    for number in range(2000):
+        table["p", str(number)] = ["x" * 50, number]
+    assert len(table._values) > 500 and "cannot be written" in caplog.text
+    spill._file.execute("PRAGMA max_page_count=1000000")
+    for number in range(2000, 4000):
+        table["p", str(number)] = ["x" * 50, number]
+    assert len(table._values) <= 20
+    assert all(table["p", str(number)] == ["x" * 50, number] for number in range(4000))

@@ -13,6 +13,7 @@ from auditor.ledger.sqlite import SqliteLedger
 from auditor.ledger.verify import verify
 from auditor.records import wire
 from auditor.records.exchange import Exchange, Joins, Times
+from auditor.spill import Spill
 from auditor.structurer import Structurer, latest_structure
 
 
@@ -118,3 +119,19 @@ def test_who_asks_how_far_it_is_does_not_wait_for_its_work(tmp_path: Path) -> No
     thread.join()
     assert structurer.settled >= 0
     ledger.close()
+
+
+def test_structures_are_the_same_when_hardly_anything_stays_in_memory(tmp_path: Path) -> None:
+    found = []
+    for name, table in (("all", None), ("few", Spill(tmp_path, near=1).table)):
+        ledger = SqliteLedger(tmp_path / f"{name}.db")
+        structurer = Structurer(ledger, quiet=0.0) if table is None else Structurer(ledger, quiet=0.0, table=table)
+        for number in range(12):
+            recorded(ledger, f"run{number % 5}")
+            structurer.catch_up()
+        found.append([
+            (one.record.body["run"], one.record.body["version"], len(one.record.body["steps"]))
+            for one in ledger.records(kinds=["structure"])
+        ])  # fmt: skip
+        ledger.close()
+    assert found[0] == found[1] and len(found[0]) == 12
