@@ -1,6 +1,7 @@
 """`auditor keys` and `auditor projects`: who may do what, and what is masked before it is stored."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.text import Text
 from auditor.access.keys import Key, KeyRing, Project, open_hasher
 from auditor.access.office import SCOPES, KeyOffice
 from auditor.access.vault import open_provider_vault
+from auditor.capture.dialects.catalogue import upstream_names
 from auditor.capture.redact import BUILT_IN, compile_rules
 from auditor.errors import BadInput
 from auditor.ledger.open import open_ledger
@@ -45,12 +47,13 @@ def keys() -> None:
 @_JSON
 def create(project: str | None, scopes: tuple[str, ...], name: str, as_json: bool, **where: Any) -> None:
     """Make a key. It is shown once, and kept nowhere but as a keyed hash."""
-    with _office(**where) as office:
+    with _office(**where, make=True) as office:
         token, key = office.create(project, scopes, name)
     if as_json:
         click.echo(json.dumps({**_row(key), "key": token}))
         return
     click.echo(token)
+    click.echo(f"A key of the server whose data lie in {_place(**where)}.", err=True)
     click.echo("This is the only time it is shown. Send it as x-audit-key.", err=True)
 
 
@@ -71,7 +74,7 @@ def list_keys(as_json: bool, **where: Any) -> None:
 @_LEDGER
 @_JSON
 def revoke(key: str, as_json: bool, **where: Any) -> None:
-    """Refuse the key with this id from now on."""
+    """Refuse the key with this id from now on. The whole key is taken too, but stays in your shell's history."""
     with _office(**where) as office:
         row = _row(office.revoke(key))
     click.echo(json.dumps(row) if as_json else f"{row['id']} is revoked")
@@ -89,7 +92,8 @@ def vault(upstream: str, project: str, **where: Any) -> None:
     Clients of the project then send their aud_… key as if it were the provider's.
     It is encrypted with DATA/vault.key, or with AUDITOR_VAULT_KEY (32 bytes in base64, or a file that holds 32).
     """
-    with _office(**where) as office:
+    with _office(**where, make=True) as office:
+        office.check_upstream(upstream)
         if sys.stdin.isatty():
             secret = str(click.prompt("provider key", hide_input=True))
         else:
@@ -97,7 +101,7 @@ def vault(upstream: str, project: str, **where: Any) -> None:
         if not secret.strip():
             raise BadInput("secret", "nothing came on standard input", "pipe the provider key in")
         office.vault(project, upstream, secret)
-    click.echo(f"the key for {upstream} is vaulted in {project}")
+    click.echo(f"the key for {upstream} is vaulted in {project} ({_place(**where)})")
 
 
 @keys.command()
@@ -143,7 +147,7 @@ def set_project(
     dropped: tuple[str, ...], as_json: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Change the settings of PROJECT; what is not given stays."""
-    with _office(**where) as office:
+    with _office(**where, make=True) as office:
         custom = dict(office.ring.project(project).patterns)
         for text in patterns:
             name, mark, pattern = text.partition("=")
@@ -158,16 +162,27 @@ def set_project(
 
 
 @contextmanager
-def _office(data: Path | None, ledger: str | None) -> Iterator[KeyOffice]:
+def _office(data: Path | None, ledger: str | None, *, make: bool = False) -> Iterator[KeyOffice]:
+    """The office of a ledger; NotFound where there is none, unless it may be made."""
     settings = read_settings(data=data, ledger=ledger)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    if make:
+        os.umask(0o077)  # what is recorded is nobody else's
+    else:
+        settings.require_ledger()
+    settings.make_data()
     found = open_ledger(settings.ledger_url)
     try:
         hasher = open_hasher(settings.data)
         vault = open_provider_vault(settings.data, settings.vault_key)
-        yield KeyOffice(found, KeyRing(found, hasher), hasher, vault, compile_rules)
+        yield KeyOffice(found, KeyRing(found, hasher), hasher, vault, compile_rules, upstream_names())
     finally:
         found.close()
+
+
+def _place(data: Path | None, ledger: str | None) -> str:
+    """Where the ledger lies, for people."""
+    settings = read_settings(data=data, ledger=ledger)
+    return str((settings.ledger_file or settings.data / "ledger.db").absolute().parent)
 
 
 def _row(key: Key) -> dict[str, Any]:

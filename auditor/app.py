@@ -21,11 +21,13 @@ from auditor.access.office import KeyOffice
 from auditor.access.protocol import Admission
 from auditor.access.vault import open_provider_vault
 from auditor.audits import RunAudits
+from auditor.capture.dialects.catalogue import upstream_names
 from auditor.capture.otlp import Intake
-from auditor.capture.otlp_grpc import GrpcDoor
+from auditor.capture.otlp_grpc import GrpcDoor, require_grpc
 from auditor.capture.prices import read_prices
 from auditor.capture.proxy import Proxy
 from auditor.capture.redact import compile_rules
+from auditor.capture.upstream import Upstreams
 from auditor.errors import AuditorError, BadSetup, Refused
 from auditor.follow import Following
 from auditor.jobs.executors.local import LocalExecutor
@@ -54,10 +56,13 @@ class Server:
     """Everything one server process holds. `start` and `stop` are called by the ASGI lifespan."""
 
     def __init__(self, settings: Settings) -> None:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.make_data()
         self.settings = settings
         if settings.graph_url == "memory:":
             raise BadSetup("graph", "memory: cannot be shared with the process that follows", "use sqlite:///path")
+        Upstreams(settings.upstreams)
+        if settings.otlp_grpc:
+            require_grpc()
         read_prices(settings.prices)  # used by the process that follows, which could only fail again and again
         self.models: ModelsTable = read_models(settings.models) if settings.models else ModelsTable()
         ledger = open_ledger(settings.ledger_url)
@@ -70,8 +75,8 @@ class Server:
         hasher = open_hasher(settings.data)
         vault = open_provider_vault(settings.data, settings.vault_key)
         self.keys = KeyRing(ledger, hasher, vault.refresh)
-        self.office = KeyOffice(ledger, self.keys, hasher, vault, compile_rules)
-        self.gate = KeyGate(self.keys, vault)
+        self.office = KeyOffice(ledger, self.keys, hasher, vault, compile_rules, upstream_names())
+        self.gate = KeyGate(self.keys, vault, settings.options())
         self.proxy = Proxy(settings.upstreams, settings.data, self.gate, settings.private_upstreams)
         self.intake = Intake(ledger, gate=self.gate, fingerprint=self.proxy.vault.fingerprint)
         self.grpc = GrpcDoor(self.intake, settings.host, settings.otlp_grpc) if settings.otlp_grpc else None
@@ -214,7 +219,7 @@ def _health_routes(pages: FastAPI, server: Server) -> None:
         try:
             admission = _reader(server, request)
         except Refused:
-            return uncounted(server.view())
+            return uncounted(server.view()) | {"notes": server.gate.notes(to_all=True)}
         return _health(server, None if admission.every_project else admission.project).view()
 
     @pages.get("/readyz")

@@ -5,6 +5,7 @@ Verbs import what they need when they run, so that help is instant and only `pre
 
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -89,7 +90,11 @@ def serve(**flags: Any) -> None:
     from auditor.demo.processes import require_free
 
     settings = read_settings(**flags)
+    os.umask(0o077)  # what is recorded is nobody else's
+    settings.make_data()
     require_free(settings.host, settings.port, "the server", "--port")
+    if settings.otlp_grpc:
+        require_free(settings.host, settings.otlp_grpc, "OTLP over gRPC", "AUDITOR_OTLP_GRPC")
     run(settings)
 
 
@@ -101,6 +106,8 @@ def serve(**flags: Any) -> None:
 @click.option("--follow-parent", type=int, hidden=True, help="Stop when this process is no longer the parent.")
 def work(settings: Settings, name: str, until_idle: bool, following: bool, follow_parent: int | None) -> None:
     """Run a worker: it leases jobs from the ledger's queue, replays calls and appends evidence and verdicts."""
+    os.umask(0o077)  # what is recorded is nobody else's
+    settings.make_data()
     if following:
         from auditor.follow import follow
 
@@ -146,7 +153,7 @@ def import_(settings: Settings, format: str, file: Path, origin: str, as_json: b
     from auditor.structurer import Structurer
 
     chosen = importer(format)
-    with _ledger(settings) as ledger, _bar(f"import {format}", as_json) as progress:
+    with _ledger(settings, make=True) as ledger, _bar(f"import {format}", as_json) as progress:
         items = chosen.read(file, lambda done, total: progress(done, total, file.name))
         brought = bring_in(ledger, items, origin or chosen.origin)
         Structurer(ledger, prices=settings.prices).catch_up()
@@ -387,10 +394,15 @@ def _run_and_step(library: Any, target: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _ledger(settings: Settings) -> Iterator[Any]:
+def _ledger(settings: Settings, *, make: bool = False) -> Iterator[Any]:
+    """The ledger; NotFound where there is none, unless it may be made."""
     from auditor.ledger.open import open_ledger
 
-    settings.data.mkdir(parents=True, exist_ok=True)
+    if make:
+        os.umask(0o077)  # what is recorded is nobody else's
+    else:
+        settings.require_ledger()
+    settings.make_data()
     ledger = open_ledger(settings.ledger_url)
     try:
         yield ledger

@@ -1,6 +1,7 @@
 """Every setting, read once: defaults, `auditor.toml`, `AUDITOR_*` in the environment, the command line."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from auditor.errors import BadSetup
+from auditor.errors import BadSetup, NotFound
 
 PREFIX = "AUDITOR_"
 
@@ -55,6 +56,38 @@ class Settings:
     @property
     def graph_url(self) -> str:
         return self.graph or f"sqlite:///{self.data / 'graph.db'}"
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """The ledger's file; None where its address names none."""
+        return Path(self.ledger_url.removeprefix("sqlite:///")) if self.ledger_url.startswith("sqlite:///") else None
+
+    def options(self) -> str:
+        """What other commands must be given to use the same stores: ` --data X`, or nothing for the defaults."""
+        own = Settings()
+        data = f" --data {shlex.quote(str(self.data))}" if self.data != own.data else ""
+        return data + (f" --ledger {shlex.quote(self.ledger)}" if self.ledger else "")
+
+    def make_data(self) -> None:
+        """Make the data folder, for its owner only; BadSetup when that cannot be."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as fault:
+            problem = "is no folder" if isinstance(fault, (FileExistsError, NotADirectoryError)) else "cannot be made"
+            problem += "" if problem == "is no folder" else f" ({fault.strerror})"
+            fix = "name a folder that can be written, in --data or AUDITOR_DATA"
+            raise BadSetup("data", f"{self.data} {problem}", fix) from fault
+
+    def require_ledger(self) -> None:
+        """NotFound when no ledger lies there; who only reads must not make an empty one."""
+        file = self.ledger_file
+        try:
+            if file is None or file.exists():
+                return
+        except OSError as fault:
+            raise BadSetup("data", f"{file} cannot be looked at ({fault.strerror})", "name another folder") from fault
+        fix = "name the folder the server uses in --data or AUDITOR_DATA"
+        raise NotFound("ledger", f"there is none in {file.parent} ({file.name})", fix)
 
     @property
     def cache(self) -> Path:
@@ -142,6 +175,8 @@ def _check(settings: Settings) -> None:
     for name, port in (("port", settings.port), ("otlp_grpc", settings.otlp_grpc)):
         if not 0 <= port <= 65535:
             raise BadSetup(name, f"{port} is not a port", "use 1 to 65535")
+    if settings.otlp_grpc and settings.otlp_grpc == settings.port:
+        raise BadSetup("otlp_grpc", f"{settings.otlp_grpc} is the port of everything else", "choose another, e.g. 4317")
     if settings.workers < 0:
         raise BadSetup("workers", "is negative", "use 0 or more")
 

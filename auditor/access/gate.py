@@ -12,7 +12,6 @@ from auditor.errors import Refused, Unauthorised
 OWN = b"x-audit-key"
 _CREDENTIALS = (b"authorization", b"x-api-key", b"api-key")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MAKE_ONE = "make one with: auditor keys create --project NAME --scope ingest, and send it as x-audit-key"
 OPEN_NOTE = (
     "no key exists, so everybody on this machine may record, read and audit; callers from elsewhere are refused. "
     "Make a key with: auditor keys create --scope admin"
@@ -22,13 +21,15 @@ OPEN_NOTE = (
 class KeyGate:
     """Implements protocol.Gate from memory alone."""
 
-    def __init__(self, ring: KeyRing, vault: ProviderVault | None = None) -> None:
+    def __init__(self, ring: KeyRing, vault: ProviderVault | None = None, options: str = "") -> None:
+        """options: what `auditor keys` must be given to make keys of this server, e.g. ` --data X`."""
         self.ring = ring
         self._vault = vault
+        self._options = options
 
-    def notes(self) -> list[str]:
-        """Sentences for people who run the server."""
-        return [] if self.ring.any_keys() else [OPEN_NOTE]
+    def notes(self, *, to_all: bool = False) -> list[str]:
+        """Sentences for people who run the server; `to_all` leaves out where its data lie."""
+        return [] if self.ring.any_keys() else [OPEN_NOTE + ("" if to_all else self._options)]
 
     def admit(self, headers: Sequence[Header], right: Right, *, project: str | None, client: str | None) -> Admission:
         """Let a request in. Unauthorised without a known key, Refused where the key does not allow it."""
@@ -36,12 +37,12 @@ class KeyGate:
             raise Refused("project", "is not a project name", "use letters, digits, dots, hyphens, underscores")
         if not self.ring.any_keys():
             if not is_loopback(client):
-                raise Unauthorised("key", "is missing, and this server has none yet", _MAKE_ONE)
+                raise Unauthorised("key", "is missing, and this server has none yet", self._make_one(right, client))
             _own_page(headers)
             return self._as(project or DEFAULT_PROJECT, None, every=True, virtual=False, bare=False)
         token, virtual, bare = presented(headers)
         if token is None:
-            raise Unauthorised("key", "is missing", _MAKE_ONE)
+            raise Unauthorised("key", "is missing", self._make_one(right, client))
         key = self.ring.find(token)
         if key is None or key.revoked is not None:
             why = "is not known" if key is None else "was revoked"
@@ -49,6 +50,12 @@ class KeyGate:
         return self._with(key, right, project, virtual, bare)
 
     # --- inside
+
+    def _make_one(self, right: Right, client: str | None) -> str:
+        """How to get a key that may do this; only this machine's callers are told where the data lie."""
+        whose = "" if right == "admin" else " --project NAME"
+        options = self._options if is_loopback(client) else ""
+        return f"make one with: auditor keys create{whose} --scope {right}{options}, and send it as x-audit-key"
 
     def _with(self, key: Key, right: Right, project: str | None, virtual: bool, bare: bool) -> Admission:
         if not key.allows(right):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
-from auditor.access.keys import KIND, Hasher, Key, KeyRing, Project, new_token
+from auditor.access.keys import KIND, PREFIX, Hasher, Key, KeyRing, Project, new_token, token_id
 from auditor.access.vault import ProviderVault
 from auditor.errors import BadInput, NotFound
 from auditor.ledger.protocol import Entry, Ledger
@@ -25,8 +25,11 @@ class KeyOffice:
     """`by` is the id of the key that asks, or `command`."""
 
     def __init__(
-        self, ledger: Ledger, ring: KeyRing, hasher: Hasher, vault: ProviderVault, check_rules: CheckRules
-    ) -> None:
+        self, ledger: Ledger, ring: KeyRing, hasher: Hasher, vault: ProviderVault, check_rules: CheckRules,
+        upstreams: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
+        """upstreams: names for which provider keys can be vaulted; None for any."""
+        self._upstreams = upstreams
         self._ledger = ledger
         self._hasher = hasher
         self._vault = vault
@@ -54,18 +57,19 @@ class KeyOffice:
         return token, self.key(ident)
 
     def revoke(self, ident: str, *, by: str = COMMAND) -> Key:
-        """The key is refused from now on, in other processes within half a second."""
-        key = self.key(ident)
+        """The key is refused from now on, in other processes within half a second. The whole key stands for its id."""
+        key = self.key(token_id(ident.strip()) or ident)
         if key.revoked is None:
-            self._append(KeyRevoked(id=ident, by=by), key.project)
-        return self.key(ident)
+            self._append(KeyRevoked(id=key.id, by=by), key.project)
+        return self.key(key.id)
 
     def key(self, ident: str) -> Key:
         self.ring.refresh()
         found = next((key for key in self.ring.listed() if key.id == ident), None)
         if found is not None:
             return found
-        raise NotFound("key", f"no key has the id {ident!r:.80}", "list them with: auditor keys list")
+        said = "that was given" if PREFIX in ident else repr(ident)[:80]  # a key that was cut is still a secret
+        raise NotFound("key", f"no key has the id {said}", "list them with: auditor keys list")
 
     def set_project(
         self, name: str, *, fail_closed: bool | None = None, redaction: Sequence[str] | None = None,
@@ -89,9 +93,16 @@ class KeyOffice:
     def vault(self, project: str, upstream: str, secret: str, *, by: str = COMMAND) -> None:
         """Keep a provider key; the record says only that there is one."""
         _check_project(project)
-        _check_project(upstream)
+        self.check_upstream(upstream)
         self._vault.store(project, upstream, secret)
         self._append(CredentialSet(project=project, upstream=upstream, present=True, by=by), project)
+
+    def check_upstream(self, name: str) -> None:
+        """BadInput for a name under which no provider key can be vaulted."""
+        if self._upstreams is not None and name not in self._upstreams:
+            fix = f"use {' or '.join(self._upstreams)}"
+            raise BadInput("upstream", f"no route leads to one called {name!r:.80}", fix)
+        _check_project(name)
 
     def forget(self, project: str, upstream: str, *, by: str = COMMAND) -> None:
         """Destroy a vaulted provider key."""

@@ -37,6 +37,15 @@ class _Context(Protocol):
     async def abort(self, code: Any, details: str) -> Any: ...
 
 
+def require_grpc() -> Any:
+    """The grpc package; BadSetup where it is not installed."""
+    try:
+        return importlib.import_module("grpc")
+    except ImportError as fault:
+        fix = "install grpcio, or unset AUDITOR_OTLP_GRPC"
+        raise BadSetup("otlp_grpc", "needs grpcio, which is not installed", fix) from fault
+
+
 class GrpcDoor:
     """Listens on a port of its own; `port` is the one the system gave when 0 was asked for."""
 
@@ -48,11 +57,7 @@ class GrpcDoor:
 
     async def start(self) -> None:
         """BadSetup when grpcio is missing or the port is taken."""
-        try:
-            grpc: Any = importlib.import_module("grpc")
-        except ImportError as fault:
-            fix = "install grpcio, or unset AUDITOR_OTLP_GRPC"
-            raise BadSetup("otlp_grpc", "needs grpcio, which is not installed", fix) from fault
+        grpc = require_grpc()
         server = grpc.aio.server(options=[
             ("grpc.max_receive_message_length", self._intake.limits.body_bytes), ("grpc.so_reuseport", 0),
         ])  # fmt: skip

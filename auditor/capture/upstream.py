@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from auditor.capture.dialects.catalogue import by_route
+from auditor.capture.dialects.catalogue import by_route, upstream_names
 from auditor.capture.headers import Header
 from auditor.capture.verbatim import VerbatimRequest, verbatim
 from auditor.errors import BadSetup, Refused
@@ -40,6 +40,9 @@ class Upstreams:
             url = URL(address)
             if url.scheme not in ("http", "https") or not url.host:
                 raise BadSetup("AUDITOR_UPSTREAMS", f"{name} = {address!r} is no http address", "write http://host:port")
+            if name not in upstream_names():
+                fix = f"use {' or '.join(upstream_names())}: the name says which dialect's routes lead there"
+                raise BadSetup("AUDITOR_UPSTREAMS", f"no route leads to an upstream called {name!r:.40}", fix)
             self._bases[name] = url
 
     def hosts(self, names: Collection[str]) -> frozenset[str]:
@@ -51,20 +54,21 @@ class Upstreams:
         if _DOTS.search(path):
             raise Refused("path", "has dot segments", "send the plain path")
         name = self._name(method, path)
-        if name is None:
-            raise Refused("upstream", f"none is configured for {path}", "set AUDITOR_UPSTREAMS, e.g. openai=http://…")
+        if name not in self._bases:
+            raise Refused("upstream", f"none is configured for {path}", f"set AUDITOR_UPSTREAMS, e.g. {name}=https://…")
         base = self._bases[name]
         prefix = base.raw_path.rstrip("/")
         if prefix.endswith("/v1"):  # people write the address their client library wants
             prefix = prefix.removesuffix("/v1")
         return Target(name=name, url=URL(f"{base.origin()}{prefix}{raw}", encoded=True))
 
-    def _name(self, method: str, path: str) -> str | None:
+    def _name(self, method: str, path: str) -> str:
+        """The upstream that a route needs; what no dialect knows goes to the only one there is."""
         dialect = by_route(method, path)
         wanted = dialect.upstream if dialect else "anthropic" if path.startswith("/v1/messages") else "openai"
-        if wanted in self._bases:
-            return wanted
-        return next(iter(self._bases)) if len(self._bases) == 1 and dialect is None else None
+        if wanted not in self._bases and len(self._bases) == 1 and dialect is None:
+            return next(iter(self._bases))
+        return wanted
 
 
 _INTERNAL = ("localhost", "local", "internal", "lan", "svc", "test", "home.arpa")

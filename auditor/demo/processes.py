@@ -1,5 +1,6 @@
 """The programs a demo starts: one at a time in the open, all of them stopped at the end."""
 
+import errno
 import os
 import signal
 import socket
@@ -15,15 +16,24 @@ from auditor.errors import BadSetup, Unavailable
 
 
 def require_free(host: str, port: int, what: str, flag: str) -> None:
-    """BadSetup when something already listens there."""
-    with socket.socket() as probe:
+    """BadSetup when something already listens there, or nothing can."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as fault:
+        fix = "pass an address of this machine, e.g. --host 127.0.0.1"
+        raise BadSetup("host", f"{host!r:.80} is no address or name that is known here", fix) from fault
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as fault:
-            raise BadSetup(
-                None, f"port {port}, wanted for {what}, is taken", f"stop what uses it or pass {flag}"
-            ) from fault
+            if fault.errno == errno.EADDRNOTAVAIL:
+                fix = "pass an address of this machine, e.g. --host 127.0.0.1"
+                raise BadSetup("host", f"{host!r:.80} is no address of this machine", fix) from fault
+            taken = fault.errno == errno.EADDRINUSE
+            problem = "is taken" if taken else f"cannot be used ({fault.strerror})"
+            fix = f"stop what uses it or pass {flag}" if taken else f"pass another with {flag}"
+            raise BadSetup(None, f"port {port}, wanted for {what}, {problem}", fix) from fault
 
 
 def free_port() -> int:

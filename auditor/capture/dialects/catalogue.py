@@ -100,5 +100,10 @@ def by_route(method: str, path: str) -> Dialect | None:
     return found or next((dialect for pattern, dialect in patterns if pattern.fullmatch(route)), None)
 
 
+def upstream_names() -> tuple[str, ...]:
+    """Names of upstreams that routes lead to."""
+    return tuple(dict.fromkeys(dialect.upstream for dialect in DIALECTS))
+
+
 def by_name(name: str | None) -> Dialect | None:
     return next((dialect for dialect in DIALECTS if dialect.name == name), None)

@@ -46,7 +46,7 @@ def _operation(path: str, verb: str, operation: Mapping[str, Any], schema: Mappi
         for item in operation.get("parameters", ())
     )
     table = f"<table><tr><th>parameter<th>in<th>meaning</tr>{rows}</table>" if rows else ""
-    call = f"curl -s{' -X POST' if verb == 'post' else ''} http://127.0.0.1:8787/api{path}"
+    call = f"curl -s{'' if verb == 'get' else f' -X {verb.upper()}'} http://127.0.0.1:8787/api{path}"
     answer: Mapping[str, Any] = next(
         (item for code, item in operation["responses"].items() if code.startswith("2")), {}
     )

@@ -209,3 +209,24 @@ def test_a_ring_that_follows_says_when_it_cannot(office: KeyOffice, ledger: Sqli
     assert looked.wait(5)
     ring.stop()
     assert ring.find(token) is not None and ring.trouble is None
+
+
+def test_the_whole_key_revokes_and_is_not_repeated(office: KeyOffice) -> None:
+    token, key = office.create("shop", ["read"])
+    assert office.revoke(f" {token}\n").id == key.id
+    assert office.key(key.id).revoked is not None
+    for wrong in (f"{PREFIX}{'0' * 12}_{token[-20:]}", f"see {token}"):
+        with pytest.raises(NotFound) as caught:
+            office.revoke(wrong)
+        assert token[-20:] not in str(caught.value)
+
+
+@pytest.mark.parametrize("right", ["ingest", "read", "audit", "admin"])
+def test_who_has_no_key_is_told_how_to_make_one_that_may(office: KeyOffice, right: Right) -> None:
+    gate = KeyGate(office.ring, options=" --data /srv/a")
+    assert gate.notes()[0].endswith("--scope admin --data /srv/a") and "/srv/a" not in gate.notes(to_all=True)[0]
+    office.create(None, ["admin"])
+    for client, told in (("127.0.0.1", True), ("192.0.2.1", False)):
+        with pytest.raises(Unauthorised, match=f"--scope {right}") as caught:
+            gate.admit([], right, project=None, client=client)
+        assert ("--data /srv/a" in str(caught.value)) is told

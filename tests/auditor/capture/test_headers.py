@@ -87,3 +87,15 @@ def test_a_path_chooses_among_the_configured_upstreams_only() -> None:
     assert both.target("POST", "/v1/chat/completions", "/v1/chat/completions").name == "openai"
     with pytest.raises(Refused):
         Upstreams({"anthropic": "http://b"}).target("POST", "/v1/chat/completions", "/v1/chat/completions")
+
+
+def test_an_upstream_no_route_leads_to_stops_start_up() -> None:
+    with pytest.raises(BadSetup, match="use openai or anthropic"):
+        Upstreams({"openai": "http://a", "mistral": "http://b"})
+
+
+def test_who_is_refused_is_told_which_upstream_the_route_needs() -> None:
+    with pytest.raises(Refused, match="anthropic=https"):
+        Upstreams({"openai": "http://a"}).target("POST", "/v1/messages", "/v1/messages")
+    with pytest.raises(Refused, match="openai=https"):
+        Upstreams({"anthropic": "http://a"}).target("POST", "/v1/responses", "/v1/responses")
