@@ -174,8 +174,13 @@ def _summary(counts: Mapping[forms.Grade, int], reached: int) -> str:
         "read": "read (attention)",
         "stated": "stated (claims)",
     }
-    parts = [f"{counts[grade]} {words[grade]}" for grade in FIRMNESS if counts[grade]]
-    return f"{reached} earlier thing{'s' if reached != 1 else ''} connected by relations that are {', '.join(parts)}."
+    found = [grade for grade in FIRMNESS if counts[grade]]
+    total = sum(counts[grade] for grade in found)
+    things = f"{reached} earlier thing{'s' if reached != 1 else ''}"
+    relations = f"{total} relation{'s' if total != 1 else ''}"
+    if len(found) == 1:
+        return f"{things}, connected by {relations}, {'all ' if total > 1 else ''}{words[found[0]]}."
+    return f"{things}, connected by {relations}: {', '.join(f'{counts[grade]} {words[grade]}' for grade in found)}."
 
 
 def _name(node: Node | None, fallback: str) -> str:

@@ -50,6 +50,7 @@ def test_why_this_step(page: Page, site: SimpleNamespace) -> None:
     open_page(page, site, f"#/run/{site.lamp}")
     page.get_by_role("link", name="Why this step? answer 7").click()
     expect(page.get_by_role("heading", name="Why this step?")).to_be_visible()
+    expect(page.get_by_text("7 earlier things, connected by 12 relations: 2 causal (tested), 6 recorded")).to_be_visible()
     for grade in ("causal", "recorded", "inferred", "read", "stated"):
         expect(page.get_by_role("button", name=grade)).to_be_visible()
     expect(page.get_by_text("8.53 [8.11, 8.95] nats (ablation@1, swap)").first).to_be_visible()
@@ -125,7 +126,50 @@ def test_missing_numbers_say_why(page: Page, site: SimpleNamespace) -> None:
 def test_unknown_things_are_said_to_be_unknown(page: Page, site: SimpleNamespace) -> None:
     with page.expect_response("**/runs/none"):
         open_page(page, site, "#/run/none")
-    expect(page.get_by_role("alert")).to_contain_text("no run is called")
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text("No run is called 'none'.")
+    expect(told).not_to_contain_text("/api/")
+    told.get_by_role("link", name="Go to the list of runs").click()
+    expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+
+
+def test_a_decision_in_a_tool_call_is_called_a_tool_argument(page: Page, site: SimpleNamespace) -> None:
+    open_page(page, site, f"#/run/{site.lamp}")
+    row = page.get_by_role("row").filter(has_text="The call of lookup_price follows from the thought.")
+    expect(row).to_contain_text("thought → tool argument")
+    row.get_by_role("link").click()
+    expect(page.get_by_text("thought → tool argument")).to_be_visible()
+
+
+def off_screen(page: Page, cells: str) -> list[str]:
+    """Texts of the cells that a reader does not see without scrolling sideways."""
+    told = "all => all.filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.textContent)"
+    return list(page.locator(cells).evaluate_all(told))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_of_a_run_lies_off_the_screen(page: Page, site: SimpleNamespace, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, site, "")
+    row = page.get_by_role("row").filter(has_text="How much is one lamp")
+    expect(row).to_contain_text("6.9 s")
+    assert off_screen(page, "tbody td") == []
+    plain = page.get_by_role("row").filter(has_text="What is 12 + 1?").bounding_box()
+    assert plain and (width < 1280 or plain["height"] < 70), "a run that says little takes two lines"
+
+    open_page(page, site, f"#/run/{site.lamp}")
+    claim = page.get_by_role("link", name="depends on lookup_price's price").first
+    expect(claim).to_be_visible()
+    assert off_screen(page, ".facts > *, .claims td") == []
+    assert page.locator(".claims .what").first.evaluate("cell => cell.getBoundingClientRect().width") > 200
+    tiles = page.locator(".facts > *").evaluate_all(
+        "all => { const rows = {}; for (const one of all) { const box = one.getBoundingClientRect();"
+        " rows[box.top] = Math.max(rows[box.top] || 0, box.right) } return Object.values(rows).map(Math.round) }"
+    )
+    assert len(set(tiles)) == 1, "every row of tiles is full"
+    open_page(page, site, f"#/claim/{site.world.claims['relied']}")
+    expect(page.get_by_text("decision followed the swap in 100 %")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
 
 
 def serious(page: Page, axe: str) -> list[Any]:

@@ -57,8 +57,12 @@ def test_a_wrong_key_says_so_and_a_right_one_shows_its_project(page: Page, guard
     page.goto(guarded.base)
     expect(page.get_by_role("heading", name=SIGN_IN)).to_be_visible()
     expect(page.get_by_text("Plan the week")).to_have_count(0)
+    expect(page.get_by_text("sign in to see the server's state")).to_be_visible()
+    expect(page.get_by_text("unreachable")).to_have_count(0)
     assert page.get_by_label("Key", exact=True).get_attribute("type") == "password"
-    for wrong, says in (("aud_000000000000_wrong", "is not known"), (sender, "has not the scope read")):
+    for wrong, says in (
+        ("aud_000000000000_wrong", "This key is not known."), (sender, "This key has not the scope read."),
+    ):  # fmt: skip
         offer(page, wrong)
         expect(page.get_by_role("alert")).to_contain_text(says)
         expect(page.get_by_role("heading", name=SIGN_IN)).to_be_visible()
@@ -70,9 +74,9 @@ def test_a_wrong_key_says_so_and_a_right_one_shows_its_project(page: Page, guard
     assert "shops-own" in (run.get_attribute("href") or "")
     expect(page.get_by_role("heading", name=SIGN_IN)).to_have_count(0)
     page.goto(f"{guarded.base}#/run/banks-own")
-    expect(page.get_by_role("alert")).to_contain_text("no run is called")
+    expect(page.get_by_role("alert")).to_contain_text("No run is called")
     page.goto(f"{guarded.base}#/run/priced")
-    expect(page.get_by_role("alert")).to_contain_text("no run is called")
+    expect(page.get_by_role("alert")).to_contain_text("No run is called")
     page.goto(f"{guarded.base}#/system")
     expect(page.get_by_role("row", name="shop 9 8 7 3 2")).to_be_visible()
     expect(page.get_by_text("bank")).to_have_count(0)

@@ -71,7 +71,7 @@ def test_the_page_follows_and_says_when_the_server_is_gone(page: Page, guarded: 
     expect(page.get_by_text("its project appears here")).to_be_visible()
     asked: list[str] = []
     page.route("**/api/v1/watermarks", lambda route: (asked.append(route.request.url), route.abort())[1])
-    expect(page.get_by_role("alert")).to_contain_text("the server does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
     expect(page.get_by_text("less and less often")).to_be_visible()
     page.wait_for_timeout(5_000)
     assert len(asked) <= 3, "a server that does not answer is asked less often"
@@ -113,8 +113,10 @@ def test_copy_says_what_it_did(page: Page, guarded: SimpleNamespace) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     sign_in(page, guarded, "admin")
     open_system(page, guarded)
-    page.get_by_role("combobox", name="Project").fill("shop")
     page.get_by_role("checkbox", name="read").check()
+    page.get_by_role("button", name="Make a key").click()
+    expect(page.get_by_role("alert")).to_contain_text("The project is missing.")
+    page.get_by_role("combobox", name="Project").fill("shop")
     page.get_by_role("button", name="Make a key").click()
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_text("Copied.")).to_be_visible()
@@ -211,6 +213,7 @@ def test_the_list_of_runs_shows_tokens_and_cost(page: Page, guarded: SimpleNames
     page.goto(guarded.base)
     row = page.get_by_role("row").filter(has_text="Plan the week")
     expect(row).to_contain_text("1,210 in 350 out +3?")
+    expect(row).to_contain_text("2 calls without an answer")
     expect(row.locator(".price")).to_have_attribute("title", (
         "$0.000000000000000123 by price table list-2026-11\nno price for 1 of 5 calls\nno usage from 3 of 5 calls"
     ))  # fmt: skip

@@ -3,7 +3,7 @@
 import type { Page } from "./types";
 
 export class Problem extends Error {
-  constructor(readonly status: number, readonly code: string, detail: string, readonly fix: string) {
+  constructor(readonly status: number, readonly code: string, detail: string, readonly fix: string, readonly field: string | null = null) {
     super(detail);
   }
 }
@@ -40,7 +40,7 @@ export async function call<T>(path: string, body?: unknown, method = body === un
   const data = await answer.json().catch(() => null);
   if (answer.status === 401 && !held) closed.forEach((told) => told());
   if (!answer.ok) {
-    throw new Problem(answer.status, data?.code ?? "http_error", data?.detail ?? `the server answered ${answer.status}`, data?.fix ?? "try again");
+    throw new Problem(answer.status, data?.code ?? "http_error", data?.detail ?? `the server answered ${answer.status}`, data?.fix ?? "try again", data?.field ?? null);
   }
   return data as T;
 }

@@ -1,6 +1,6 @@
 // What codes mean, in the words of the project.
 
-import type { Grade, Kind } from "./types";
+import type { Claim, Grade, Kind, Message } from "./types";
 
 export const VERDICTS: Record<string, { label: string; icon: string; means: string }> = {
   relied_on: { label: "relied on", icon: "●", means: "Changing the source changed the decision, by more than placebo changes did." },
@@ -52,6 +52,13 @@ export const methodName = (method: string) => (method.startsWith("gradient_input
 export const STEP_KINDS = new Set(["prompt", "model_call", "thought", "tool_call", "tool_result", "branch", "score", "selection", "answer"]);
 
 export const plain = (code: string) => code.replaceAll("_", " ");
+/** `prompt → answer`; where the decision lies in a tool call, `prompt → tool argument “item”` (as far as the message is known). */
+export function dependence(claim: Claim, message: Message | null | undefined): string {
+  const [source = "", decision = ""] = claim.type.split("_");
+  if (message?.parts?.[claim.target.part]?.type !== "tool_call") return decision ? `${source} → ${decision}` : source;
+  const name = claim.target.pointer?.split("/").slice(1).map((word) => word.replaceAll("~1", "/").replaceAll("~0", "~")).join(".");
+  return `${source} → tool argument${name ? ` “${name}”` : ""}`;
+}
 export const why = (reason: string | null) => (reason ? `${plain(reason)}: ${REASONS[reason] ?? "no further word"}` : "");
 
 export const OUTCOMES: Record<string, { label: string; means: string; tone: "bad" | "warn" | "calm" }> = {
