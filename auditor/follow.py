@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -152,9 +153,11 @@ def status_file(data: Path) -> Path:
 
 
 def _say(file: Path, status: Mapping[str, Any]) -> None:
+    """A full disk stops this word for a while, and nothing else: who reads it sees that it is old."""
     early = file.with_suffix(".new")
-    early.write_text(json.dumps({"at": time.time(), "pid": os.getpid(), **status}))
-    early.replace(file)
+    with suppress(OSError):
+        early.write_text(json.dumps({"at": time.time(), "pid": os.getpid(), **status}))
+        early.replace(file)
 
 
 def _alone(lock: int, stop: threading.Event) -> bool:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from auditor.capture.exact import NotJson, parse_json, whole_text
 from auditor.capture.headers import Vault, open_vault
 from auditor.capture.large import MOST_BODY, TIME_BYTES, keep, request_size, response_size, why
 from auditor.capture.masking import CUT
-from auditor.capture.moments import first_moments
+from auditor.capture.moments import first_moments, has_ended
 from auditor.capture.scanner import Spans, read_object
 from auditor.capture.spool_read import OwnerReader, Stream, owners
 from auditor.errors import AuditorError
@@ -134,6 +134,11 @@ class Ingester:
     def _prepare(self, connection: Any) -> None:
         connection.execute(_DONE)
         connection.execute(_TAKEN)
+        living = {folder.name for folder in owners(self._root)}
+        for (owner,) in connection.execute("SELECT DISTINCT owner FROM spooled").fetchall():
+            if owner not in living:
+                connection.execute("DELETE FROM spooled WHERE owner=?", (owner,))
+                connection.execute("DELETE FROM ingested WHERE owner=?", (owner,))
         calls: dict[str, dict[str, int]] = {}
         for owner, project, count in connection.execute("SELECT owner, project, calls FROM ingested"):
             calls.setdefault(owner, {})[project] = count
@@ -165,6 +170,7 @@ class Ingester:
         for reader in self._readers.values():
             reader.close()
         self._readers, self._ready, self._forget = {}, [], []
+        self._prepared = False  # a batch may be in the ledger that was not counted here
 
     def _read(self) -> Iterator[Stream]:
         for folder in owners(self._root):
@@ -177,6 +183,8 @@ class Ingester:
                 reader.remove()
                 self._forget += [(name, -1)]
                 del self._readers[name]
+                rest = {owner: counts for owner, counts in self.progress.calls.items() if owner != name}
+                self.progress = replace(self.progress, calls=rest)
 
     def _marks(self, owner: str) -> set[int]:
         found: set[int] = set()
@@ -212,7 +220,7 @@ class Ingester:
             return 0
         streams, future = waiting
         position = future.result()[-1].position
-        calls = {owner: dict(counts) for owner, counts in self.progress.calls.items() if owner in self._readers}
+        calls = {owner: dict(counts) for owner, counts in self.progress.calls.items()}
         for stream in streams:
             if (project := _project(stream)) is not None:
                 counts = calls.setdefault(stream.owner, {})
@@ -267,6 +275,8 @@ class Ingester:
             response, headers, packed = _unpacked(response, headers, stream.notes.get("response_plain_from"))
         marks = marks if packed is None else _moved(marks, *packed)
         outcome: Outcome = end.get("outcome", "crashed")
+        if outcome == "client_cancelled" and has_ended(response, headers):
+            outcome = "complete"  # clients leave after the last event, without waiting for the end of the body
         masked = end.get("redacted", stream.masked)
         cut = next((f"the {where} is {told}" for rule, where, told, _ in masked if rule == CUT), None)
         sent, spans, unparsed = ({}, None, None) if kept else _read_request(dialect, request, meta)

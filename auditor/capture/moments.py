@@ -1,13 +1,39 @@
-"""When a stream's first words and first tool call reached the client, from its bytes and the times of its pieces."""
+"""When a stream's first words and first tool call reached the client, from its bytes and the times of its pieces; and
+whether its last event did."""
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 
 from auditor.capture.dialects.catalogue import Dialect
-from auditor.capture.stream import SseDecoder
+from auditor.capture.encoding import NotDecoded, decode
+from auditor.capture.stream import SseDecoder, events
 
 MOST_EVENTS = 20_000
 """Events looked at; a stream that says nothing for longer has no such moment."""
+
+
+_LAST = {"message_stop", "response.completed", "response.failed", "response.incomplete"}
+
+
+def has_ended(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether a body is an event stream whose last event says that nothing follows it."""
+    if "text/event-stream" not in headers.get("content-type", ""):
+        return False
+    try:
+        last = list(events(decode(body, headers.get("content-encoding"))))[-1:]
+    except NotDecoded:
+        return False
+    for event in last:
+        if event.data.strip() == "[DONE]":
+            return True
+        try:
+            said = json.loads(event.data)
+        except (ValueError, RecursionError):  # of a last event that is cut off
+            return False
+        kind = said.get("type", event.event) if isinstance(said, dict) else None
+        return isinstance(kind, str) and kind in _LAST
+    return False
 
 
 def first_moments(

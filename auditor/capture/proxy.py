@@ -103,12 +103,12 @@ class Proxy:
         refusal: Refused | None = wrong
         admission = admitted or Admission()
         turned_away = False
-        if refusal is None and admitted is None:
-            client = scope.get("client")
+        if admitted is None:
+            client, asked = scope.get("client"), project if wrong is None else None
             try:
-                admission = self.gate.admit(headers, "ingest", project=project, client=client[0] if client else None)
+                admission = self.gate.admit(headers, "ingest", project=asked, client=client[0] if client else None)
             except Refused as fault:
-                refusal, turned_away = fault, True
+                refusal, turned_away = refusal or fault, True
         if not turned_away:
             self.accepted[admission.project] += 1
         joins = self.vault.joins(headers, admission.key)

@@ -318,3 +318,13 @@ async def test_names_are_checked_after_resolution(host: str, private: tuple[str,
             await resolver.resolve(host, 443)
     else:
         assert (await resolver.resolve(host, 443))[0]["host"] == "10.1.2.3"
+
+
+async def test_who_has_no_key_leaves_nothing_behind_whatever_the_path_says(ask: Any, server: Any) -> None:
+    send, _ = server.office.create("shop", ["ingest"])
+    for path in (CHAT, "/p/Bad%20Name!/v1/models", f"/p/shop{CHAT}"):
+        assert (await ask("POST", path, content=BODY)).status_code in (401, 403)
+    assert server.proxy.accepted.total() == 0 and server.proxy.spool.counts()["spool_waiting_bytes"] == 0
+    headers = {"authorization": f"Bearer {send}"}
+    assert (await ask("POST", "/p/Bad%20Name!/v1/models", content=BODY, headers=headers)).status_code == 403
+    assert server.proxy.accepted == {"shop": 1}

@@ -226,3 +226,54 @@ async def test_what_was_taken_in_is_known_after_a_restart(spool: Spool, tmp_path
     assert again.step() == 1
     assert again.progress.calls == {owner: {"default": 4}} and again.progress.position == 3
     await spool.close()
+
+
+@pytest.mark.parametrize(
+    ("last", "outcome"),
+    [
+        (b"data: [DONE]\n\n", "complete"),
+        (b'event: message_stop\ndata: {"type":"message_stop"}\n\n', "complete"),
+        (b'event: response.completed\ndata: {"type":"response.completed","response":{}}\n\n', "complete"),
+        (b'event: response.completed\ndata: {"type":"response.comp', "client_cancelled"),
+        (b'data: {"type":["message_stop"]}\n\n', "client_cancelled"),
+        (b"", "client_cancelled"),
+    ],
+)
+async def test_a_client_that_leaves_after_the_last_event_has_the_whole_answer(
+    spool: Spool, tmp_path: Path, ledger: SqliteLedger, last: bytes, outcome: str
+) -> None:
+    call = flight(spool, open_vault(tmp_path))
+    call.asked(b"{}", last=True)
+    call.answered(200, {"content-type": "text/event-stream"})
+    call.gave(EARLY + last)
+    call.outcome = "client_cancelled"
+    call.end()
+    await spool.settle()
+    ((found, _, told),) = recovered(tmp_path, ledger)
+    assert (found.outcome, told) == (outcome, EARLY + last)
+    assert (found.times.last_byte is not None) == (outcome == "complete")
+    await spool.close()
+
+
+async def test_counts_of_two_servers_outlive_trouble(tmp_path: Path, ledger: SqliteLedger) -> None:
+    vault, spools = open_vault(tmp_path), [Spool(tmp_path / SPOOL) for _ in range(2)]
+    for spool in spools:
+        await spool.open()
+        for _ in range(130):  # two batches and some
+            call = flight(spool, vault)
+            call.end()
+        await spool.settle()
+    wanted = {spool.folder.name: {"default": 130} for spool in spools}
+    first = Ingester(ledger, ModelsTable(), tmp_path / SPOOL)
+    first.step()
+    assert first.progress.calls == wanted
+    for spool in spools:
+        flight(spool, vault).end()
+        await spool.settle()
+    again = Ingester(ledger, ModelsTable(), tmp_path / SPOOL)
+    again.step()
+    again._restart()
+    again.step()
+    assert again.progress.calls == {name: {"default": 131} for name in wanted}
+    for spool in spools:
+        await spool.close()
