@@ -233,9 +233,11 @@ def read(name: str, text: str) -> Pattern:
     firsts = units[: next((place + 1 for place, unit in enumerate(units) if unit.low), len(units))]
     if any(max(unit.bytes()) > 127 and not _is_literal(unit) for unit in units):
         units.append(Unit(_CONTINUED, 0, 3))
-    if any(max(unit.bytes()) > 127 and not _is_literal(unit) for unit in firsts):
-        return build(units, ahead=_CUT, ahead_most=3)
-    return build(units)
+    cut = any(max(unit.bytes()) > 127 and not _is_literal(unit) for unit in firsts)
+    try:
+        return build(units, ahead=_CUT, ahead_most=3) if cut else build(units)
+    except RecursionError as fault:
+        raise BadInput(where, f"has {len(units)} parts in a row, too many to search for", "shorten it") from fault
 
 
 def _units(where: str, text: str) -> list[Unit]:

@@ -118,6 +118,12 @@ def test_a_class_that_engines_read_differently_is_refused(pattern: str) -> None:
     assert compile_rules((), (("own", r"[\[a&|]bcd"),))
 
 
+def test_a_pattern_of_very_many_parts_is_refused() -> None:
+    with pytest.raises(BadInput, match="parts in a row"):
+        compile_rules((), (("own", "\ufffd" * 190),))
+    assert compile_rules((), (("own", "\ufffd" * 20),))
+
+
 def _zip(method: int) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
