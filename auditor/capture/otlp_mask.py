@@ -26,6 +26,12 @@ _ID = re.compile(r"[0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}")
 """What is no such id is masked like any text: the request is stored whole, also where the span is refused."""
 _ID_SIZES = (8, 16)
 _BYTES = "bytesValue"
+_BACKSLASH = b"\x00"
+"""In place of an escaped one, while the others are undone; JSON has no such byte."""
+_ESCAPES = (
+    (b'\\"', b'"'), (b"\\/", b"/"), (b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\b", b"\b"), (b"\\f", b"\f"),
+)  # fmt: skip
+_UNITS = re.compile(rb"(?:\\u[0-9A-Fa-f]{4})+")
 MOST_DEPTH = 120
 """Deeper nesting is refused by both readers; here it is masked as one text."""
 
@@ -36,13 +42,23 @@ def mask_request(
     body: bytes, signal: str, as_json: bool, rules: Rules, fingerprint: Fingerprint
 ) -> tuple[bytes, tuple[Redaction, ...]]:
     """The request with everything masked, and what was found. Bytes that are no OTLP come back as they are."""
-    escaped = as_json and b"\\" in body  # an escape may hide what a rule looks for
-    binary = as_json and _BYTES.encode() in body
-    if not (escaped or binary or rules.may_hold(body)):
+    text = _unescaped(body) if as_json and b"\\" in body else body  # an escape may hide what a rule looks for
+    binary = as_json and _BYTES.encode() in text
+    if not (binary or rules.may_hold(text)):
         return body, ()
     found: Found = []
     kept = _json(body, rules, fingerprint, found) if as_json else _protobuf(body, signal, rules, fingerprint, found)
     return (kept, merged(*found)) if found else (body, ())
+
+
+def _unescaped(body: bytes) -> bytes:
+    """A JSON text with the escapes of its strings undone where they stand: every string of it is in there as it is."""
+    text = body.replace(b"\\\\", _BACKSLASH)
+    for escape, char in _ESCAPES:
+        text = text.replace(escape, char)
+    if b"\\u" in text:
+        text = _UNITS.sub(lambda run: json.loads(b'"%b"' % run[0]).encode("utf-8", "surrogatepass"), text)
+    return text.replace(_BACKSLASH, b"\\")
 
 
 def _mask(text: bytes, rules: Rules, fingerprint: Fingerprint, found: Found) -> bytes | None:

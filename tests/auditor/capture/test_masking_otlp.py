@@ -1,11 +1,16 @@
 """What masking does to OTLP requests."""
 
 import json
+import random
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from auditor.capture import otlp_mask
 from auditor.capture.otlp_mask import mask_request
-from auditor.capture.redact import compile_rules
+from auditor.capture.redact import compile_rules, mask_text
 
 SECRET = "sk-abcdefghijklmnopqrstuvwx"
 RULES = compile_rules(("keys", "card"))
@@ -40,3 +45,34 @@ def test_a_key_that_comes_twice_stays_twice() -> None:
     inner = [("b", []), ("b", []), ("k", mark), ("k", mark)]
     assert pairs == [("a", "x"), ("a", inner), (mark, 1), ("a", mark)]
     assert sum(one.count for one in found) == 4
+
+
+def _written(text: str, draw: random.Random) -> str:
+    """A JSON string of the text, every character of it escaped in one of the ways there are."""
+    short = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f"}
+    pieces = []
+    for char in text:
+        units = char.encode("utf-16-be").hex()
+        whole = "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+        plain = char if char not in short and char >= " " else short.get(char, whole)
+        pieces.append(draw.choice([plain, plain, short.get(char, plain), whole]))
+    return '"' + "".join(pieces) + '"'
+
+
+@given(st.text(alphabet='ab"\\/\n\t\r\b\fé€🙂u0073', max_size=12), st.sampled_from(["", "\n", '"', "\\", "é", "x"]),
+       st.randoms(use_true_random=False), st.booleans())  # fmt: skip
+@settings(max_examples=400, deadline=None)
+def test_escapes_hide_nothing(around: str, before: str, draw: random.Random, nested: bool) -> None:
+    text = around + before + SECRET + " " + around
+    value = f'{{"k":{_written(text, draw)}}}' if nested else text
+    body = f'{{"a":{_written(around, draw)},"v":{_written(value, draw)}}}'.encode()
+    kept, found = mask_request(body, "traces", True, RULES, fingerprint)
+    alone, _ = mask_text(RULES, fingerprint, value, "request")
+    assert json.loads(kept)["v"] == alone
+    assert bool(found) == (alone != value)
+
+
+def test_what_holds_nothing_is_not_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp_mask, "_json", None)
+    body = json.dumps({"v": json.dumps({"role": "user", "text": 'say "hi" \\ \n é 🙂'})}).encode()
+    assert mask_request(body, "traces", True, RULES, fingerprint) == (body, ())
