@@ -31,7 +31,8 @@ demo: $(VENV)/.runtime ## agents run, are recorded, audited and judged; the dash
 	@$(BIN)/auditor demo $(ARGS)
 
 test: $(VENV)/.test ## install what the tests need, then run them all
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS)
+	@$(BIN)/python -m pytest -m alone $(ARGS) || test $$? -eq 5
 
 # One environment per set of clients, without this project: they meet it over the wire alone.
 .clients/.%: tests/clients/requirements-%.txt

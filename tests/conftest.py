@@ -8,7 +8,7 @@ import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-LONG = ("test_demo.py", "test_server_killed.py")
+LONG = ("test_demo.py",)
 """Files that take minutes: begun first, so that a run on several cores does not wait for them at its end."""
 
 

@@ -137,7 +137,7 @@ class Flight:
 
     @_harmless
     def gave(self, data: bytes) -> None:
-        """Bytes the client was sent."""
+        """Bytes the client gets next."""
         self.relayed += len(data)
         if self._response is None:
             self._response = self._mask("response", {})

@@ -282,7 +282,7 @@ class _Relay:
             raise Unavailable("recording", problem, fault.fix) from fault
 
     async def _answer(self, response: aiohttp.ClientResponse) -> None:
-        flight, content = self._flight, response.content
+        flight, content, spool = self._flight, response.content, self._proxy.spool
         headers = end_to_end(response.raw_headers)
         flight.answered(response.status, self._proxy.vault.stored(headers))
         await self._to_client({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -291,14 +291,15 @@ class _Relay:
         while True:
             chunk = await content.readany()
             more = not content.at_eof()
-            if chunk and closed:
+            if chunk:
                 flight.gave(chunk)
-                await self._still_kept()
+                if closed:
+                    await self._still_kept()
+                else:
+                    spool.push()
+                    if spool.crowded:
+                        await spool.room()
             await self._to_client({"type": "http.response.body", "body": chunk, "more_body": more})
-            if chunk and not closed:
-                flight.gave(chunk)
-                if self._proxy.spool.crowded:
-                    await self._proxy.spool.room()
             if not more:
                 return
 
@@ -335,9 +336,9 @@ class _Relay:
         body = error_body(flight.method, flight.route, text, code)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         flight.answered(status, {name.decode(): value.decode() for name, value in headers})
+        flight.gave(body)
         await self._to_client({"type": "http.response.start", "status": status, "headers": headers})
         await self._to_client({"type": "http.response.body", "body": body, "more_body": False})
-        flight.gave(body)
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:

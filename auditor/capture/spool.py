@@ -1,7 +1,9 @@
 """The spool: what the proxy sees, in append-only files that are durable within a stated lag.
 
-Frames are written as soon as the event loop comes round, so that a killed process loses next to nothing, and synced in
-groups a few milliseconds later, so that a machine that loses power loses no more than the stated lag.
+Frames are written as soon as the event loop comes round, and what a client is about to get before it gets it (`push`),
+so that a killed process loses nothing that was received. They are synced in groups a few milliseconds later, so that a
+machine that loses power loses no more than the stated lag. The system keeps a write in memory and answers at once;
+while the disk is seen to be slow, writes go through a thread instead, so that no call waits for it.
 
 The proxy only adds frames; the ingester (another process) reads them behind it and makes ledger records. So the hot
 path neither parses nor waits for a database, a ledger that is down costs nothing but delay, and a killed server leaves
@@ -45,6 +47,8 @@ MOST_FRAME = 2**20
 """Largest payload of any frame; what is said of a call (headers, masks) and does not fit makes it a gap."""
 ROOM_SECONDS = 0.25
 """A body waits at most this long for a slow disk, piece by piece; then the call goes on and memory holds the bytes."""
+SLOW_SECONDS = 0.05
+"""A sync under way for longer shows that the disk is slow: writes could block then, and leave the event loop."""
 HUNG_SECONDS = 5.0
 """A write under way for longer is said in /healthz."""
 MOST_GAPS = 1000
@@ -65,9 +69,10 @@ class Spool:
         self._durable = 0
         self._flushing: asyncio.Handle | None = None
         self._writing = 0.0
-        """Loop time at which the write under way began, 0 when there is none."""
+        """Loop time at which the write under way in the thread began, 0 when there is none."""
         self._retired: list[int] = []
-        self._syncing = False
+        self._syncing = 0.0
+        """Loop time at which the sync under way began, 0 when there is none."""
         self._timer: asyncio.TimerHandle | None = None
         self._next = 1
         self._gaps: deque[bytes] = deque()
@@ -120,6 +125,11 @@ class Spool:
         if self._flushing is None:
             self._flushing = self._loop.call_soon(self._flush)
         return True
+
+    def push(self) -> None:
+        """Write what was added before going on, unless the disk is slow or refuses."""
+        if self._fault is None:
+            self._flush()
 
     @property
     def crowded(self) -> bool:
@@ -182,20 +192,28 @@ class Spool:
     # --- inside
 
     def _flush(self) -> None:
-        """Hand what was added to the writing thread, and so to the system: from there it outlives this process."""
+        """Hand what was added to the system: from there it outlives this process."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
         if not self._pieces or self._writing:
             return
         data, self._pieces = b"".join(self._pieces), []
-        self._writing = self._loop.time()
-        done = self._loop.run_in_executor(self._writer, self._write, data)
-        done.add_done_callback(lambda result: self._wrote(data, result))
+        now = self._loop.time()
+        if self._size >= SEGMENT_BYTES or (self._syncing and now - self._syncing > SLOW_SECONDS):
+            self._writing = now
+            done = self._loop.run_in_executor(self._writer, self._write, data)
+            done.add_done_callback(lambda result: self._wrote(data, result.exception()))
+            return
+        try:
+            self._write(data)
+        except OSError as fault:
+            self._wrote(data, fault)
+        else:
+            self._wrote(data, None)
 
-    def _wrote(self, data: bytes, done: "asyncio.Future[None]") -> None:
+    def _wrote(self, data: bytes, fault: BaseException | None) -> None:
         self._writing = 0.0
-        fault = done.exception()
         if fault is not None:
             self._pieces.insert(0, data)
             self._failed(fault)
@@ -214,7 +232,7 @@ class Spool:
                 self._timer = self._loop.call_later(SYNC_SECONDS, self._sync)
 
     def _write(self, data: bytes) -> None:
-        """In the writing thread. What was written in part is taken back, so that it can be written again."""
+        """Append. What was written in part is taken back, so that it can be written again."""
         if self._size >= SEGMENT_BYTES:
             try:
                 self._rotate()
@@ -249,13 +267,13 @@ class Spool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._syncing = True
+        self._syncing = self._loop.time()
         upto = self._written
         done = self._loop.run_in_executor(self._syncer, os.fdatasync, self._file)
         done.add_done_callback(lambda result: self._synced(upto, result))
 
     def _synced(self, upto: int, done: "asyncio.Future[None]") -> None:
-        self._syncing = False
+        self._syncing = 0.0
         while self._retired:
             os.close(self._retired.pop())
         fault = done.exception()

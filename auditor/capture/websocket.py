@@ -227,6 +227,7 @@ class _Socket:
     async def _kept(self) -> None:
         """In a fail-closed project a frame is durable before it goes on; else a slow disk slows it a little."""
         if not self._flight.admission.fail_closed:
+            self._proxy.spool.push()
             await self._proxy.spool.room()
             return
         try:

@@ -10,6 +10,7 @@ BENCHES = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_killed_under_load_nothing_promised_is_lost(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("durability_bench", BENCHES / "durability.py")
     assert spec is not None and spec.loader is not None

@@ -199,10 +199,10 @@ def test_a_killed_server_leaves_crashed_records(
         connection.sendall(b"POST /p/team/v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-2\r\n"
                            b"x-audit-run: r1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))  # fmt: skip
         connections.append(connection)
+    until(lambda: len(upstream.received) == 2)
     seen = b""
     while pieces[-1] not in seen:
         seen += connections[0].recv(65536)
-    time.sleep(0.2)  # the stated lag is 50 ms; the machine may be busy
     kill()
     for connection in connections:
         connection.close()
@@ -222,6 +222,42 @@ def test_a_killed_server_leaves_crashed_records(
     until(lambda: server.ingester.counts()["exchanges_recovered"] == 2)
     until(lambda: len(list((server.data / "spool").iterdir())) == 1)
     assert verify(ledger).intact
+
+
+def test_calls_go_on_while_the_disk_hangs(
+    upstream: Any, reply: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that answers neither syncs nor, once one is late, writes."""
+    upstream.script = [reply(pieces=[b"data: 1\n\n", b"data: 2\n\n"], chunked=True, pause=0.05)]
+    server, back, late = serve(), threading.Event(), []
+    real_write, real_sync = os.write, os.fdatasync
+
+    def sync(file: int) -> None:
+        if not back.is_set():
+            late.append(time.monotonic())
+            back.wait(30)
+        real_sync(file)
+
+    def write(file: int, data: Any) -> int:
+        if file == server.proxy.spool._file and late and time.monotonic() - late[0] > 0.2:
+            back.wait(30)
+        return real_write(file, data)
+
+    monkeypatch.setattr("auditor.capture.spool.os.fdatasync", sync)
+    monkeypatch.setattr("auditor.capture.spool.os.write", write)
+    monkeypatch.setattr("auditor.capture.spool.HUNG_SECONDS", 0.1)
+    post(server.port)
+    until(lambda: late and time.monotonic() - late[0] > 0.2)
+    begun = time.monotonic()
+    for _ in range(3):
+        assert b"data: 2" in post(server.port)
+    assert time.monotonic() - begun < 10
+    until(lambda: server.proxy.trouble())
+    assert "has not answered a write" in server.proxy.trouble()[0]
+    back.set()
+    found = [read(Exchange, dict(one.record.body)) for one in server.records(4)]
+    assert {server.ledger.payload(one.response) for one in found} == {b"data: 1\n\ndata: 2\n\n"}
+    until(lambda: server.proxy.trouble() == [])
 
 
 def test_a_server_that_stops_keeps_what_it_relayed(upstream: Any, reply: Any, serve: Any, tmp_path: Path) -> None:
