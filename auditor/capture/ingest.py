@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -107,7 +107,7 @@ class Ingester:
             self._ledger.append([], fence=self._prepare)
             self._prepared = True
         count = 0
-        waiting: tuple[list[Stream], Future[list[Stored]]] | None = None
+        waiting: tuple[list[Stream], Future[Sequence[Stored]]] | None = None
         for stream in self._read():
             self._ready.append(stream)
             if len(self._ready) >= BATCH:
@@ -196,7 +196,7 @@ class Ingester:
         self._ledger.append([], fence=look)
         return found
 
-    def _submit(self) -> "tuple[list[Stream], Future[list[Stored]]]":
+    def _submit(self) -> "tuple[list[Stream], Future[Sequence[Stored]]]":
         streams, self._ready = self._ready, []
         forget, self._forget = self._forget, []
         entries = [self._entry(stream) for stream in streams]
@@ -215,7 +215,7 @@ class Ingester:
 
         return streams, self._ledger.submit(entries, fence=mark)
 
-    def _settle(self, waiting: "tuple[list[Stream], Future[list[Stored]]] | None") -> int:
+    def _settle(self, waiting: "tuple[list[Stream], Future[Sequence[Stored]]] | None") -> int:
         if waiting is None:
             return 0
         streams, future = waiting

@@ -22,7 +22,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
@@ -244,7 +244,7 @@ class Intake:
 
     def _store(
         self, signal: Signal, admission: Admission, body: bytes, encoding: str | None, as_json: bool
-    ) -> "tuple[ReadBatch, Future[list[Stored]]]":
+    ) -> "tuple[ReadBatch, Future[Sequence[Stored]]]":
         """Read the items and submit them together with the bytes they came in."""
         project = admission.project
         rules = compile_rules(admission.redaction, admission.patterns)

@@ -42,7 +42,9 @@ def mask_request(
     body: bytes, signal: str, as_json: bool, rules: Rules, fingerprint: Fingerprint
 ) -> tuple[bytes, tuple[Redaction, ...]]:
     """The request with everything masked, and what was found. Bytes that are no OTLP come back as they are."""
-    text = _unescaped(body) if as_json and b"\\" in body else body  # an escape may hide what a rule looks for
+    text = body
+    if as_json and b"\\" in body and not (rules.plain and b"\\u" not in body):
+        text = _unescaped(body, whole=not rules.plain)  # an escape may hide what a rule looks for
     binary = as_json and _BYTES.encode() in text
     if not (binary or rules.may_hold(text)):
         return body, ()
@@ -51,10 +53,11 @@ def mask_request(
     return (kept, merged(*found)) if found else (body, ())
 
 
-def _unescaped(body: bytes) -> bytes:
-    """A JSON text with the escapes of its strings undone where they stand: every string of it is in there as it is."""
+def _unescaped(body: bytes, whole: bool = True) -> bytes:
+    """A JSON text with the escapes of its strings undone where they stand: every string of it is in there as it is.
+    Not `whole`: except for the escapes of two characters."""
     text = body.replace(b"\\\\", _BACKSLASH)
-    for escape, char in _ESCAPES:
+    for escape, char in _ESCAPES if whole else ():
         text = text.replace(escape, char)
     if b"\\u" in text:
         text = _UNITS.sub(lambda run: json.loads(b'"%b"' % run[0]).encode("utf-8", "surrogatepass"), text)

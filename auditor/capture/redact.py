@@ -29,6 +29,8 @@ _SHARED = (b"xox", b"gh", b"earer ")
 _RARE = (b"J", b"A", b"B", b"-", b"_")
 """Bytes of starts that text has least of."""
 _TEXT = rb"[A-Za-z0-9_-]"
+_ESCAPED = re.compile(rb'[\x00-\x1f"\\/\x7f-\xff]')
+"""Bytes of a text that JSON may write in another way."""
 _JWT = 4096
 _SMALL = 256
 """What is held is looked at again with every piece up to here."""
@@ -101,6 +103,8 @@ class Rules:
     """Every proper beginning of a start."""
     last: frozenset[int] = field(default_factory=frozenset)
     """The last bytes of those."""
+    plain: bool = False
+    """Every match begins with a start, and JSON escapes none of their bytes unless as `\\uXXXX`."""
 
     def begins(self, text: bytes) -> bool:
         """Whether some start is in the text."""
@@ -138,9 +142,11 @@ def compile_rules(names: tuple[str, ...], custom: tuple[tuple[str, str], ...] = 
     started = tuple(rule for rule in rules if len(rule.pattern.start) > 1)
     starts = tuple(dict.fromkeys(rule.pattern.start for rule in started))
     tails = frozenset(start[:size] for start in starts for size in range(1, len(start)))
+    others = tuple(rule for rule in rules if len(rule.pattern.start) < 2)
     return Rules(
-        started=started, others=tuple(rule for rule in rules if len(rule.pattern.start) < 2), starts=starts,
-        tails=tails, last=frozenset(tail[-1] for tail in tails), gates=_gates(starts),
+        started=started, others=others, starts=starts,
+        plain=not others and not any(_ESCAPED.search(start) for start in starts), tails=tails,
+        last=frozenset(tail[-1] for tail in tails), gates=_gates(starts),
     )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ class Queue(Protocol):
 
     def progress(self, job: str, token: str, done: int, total: int, note: str) -> None: ...
 
-    def complete(self, job: str, token: str, entries: Sequence[Entry]) -> list[Stored]:
+    def complete(self, job: str, token: str, entries: Sequence[Entry]) -> Sequence[Stored]:
         """Append the results and mark the job done in ONE transaction; LeaseLost aborts both."""
         ...
 

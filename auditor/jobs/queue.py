@@ -78,7 +78,7 @@ class SqliteQueue:
     def progress(self, job: str, token: str, done: int, total: int, note: str) -> None:
         self._mine("UPDATE jobs SET done = ?, total = ?, note = ?", (done, total, note[:200]), job, token)
 
-    def complete(self, job: str, token: str, entries: Sequence[Entry]) -> list[Stored]:
+    def complete(self, job: str, token: str, entries: Sequence[Entry]) -> Sequence[Stored]:
         def fence(connection: Any) -> None:
             _update(
                 connection,

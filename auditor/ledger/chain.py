@@ -14,6 +14,12 @@ def link(previous: str, record_id: str) -> str:
     return hashlib.sha256(bytes.fromhex(previous) + bytes.fromhex(record_id)).hexdigest()
 
 
+def leaf_and_link(previous: bytes, data: bytes) -> tuple[str, bytes]:
+    """(record id, chain value) of the record `data` behind a chain value: leaf_hash and link in one, on bytes."""
+    own = hashlib.sha256(b"\x00" + data)
+    return own.hexdigest(), hashlib.sha256(previous + own.digest()).digest()
+
+
 def context_link(parent: str, address: str) -> str:
     """Prefix-chain value of a conversation that ends with the payload at `address`: SHA-256(parent || address)."""
     return hashlib.sha256(bytes.fromhex(parent) + bytes.fromhex(address)).hexdigest()

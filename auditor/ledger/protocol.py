@@ -58,11 +58,11 @@ Fence = Callable[[Any], None]
 class Ledger(Protocol):
     """Thread-safe. One process has one writer thread; several processes may append to one store."""
 
-    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[list[Stored]]":
+    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[Sequence[Stored]]":
         """Queue an append; the future resolves when the entries, and all payloads put before, are durable."""
         ...
 
-    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> list[Stored]:
+    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> Sequence[Stored]:
         """submit and wait."""
         ...
 

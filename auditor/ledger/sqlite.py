@@ -43,7 +43,7 @@ class SqliteLedger:
 
     # --- appending
 
-    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[list[Stored]]":
+    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[Sequence[Stored]]":
         """Queue an append. BadValue at once when a body has no exact JSON form; a fence's refusal via the future."""
         ready = []
         for entry in entries:
@@ -57,7 +57,7 @@ class SqliteLedger:
         self._writer.put(item)
         return item.future
 
-    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> list[Stored]:
+    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> Sequence[Stored]:
         return self.submit(entries, fence).result()
 
     # --- payloads

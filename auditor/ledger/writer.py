@@ -12,15 +12,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 from auditor.errors import Unavailable
 from auditor.ledger.blobs import pack_record
-from auditor.ledger.chain import ZERO, link
+from auditor.ledger.chain import ZERO, leaf_and_link
 from auditor.ledger.protocol import Fence, Head, Stored
 from auditor.ledger.schema import connect
-from auditor.records.canonical import Later, canonical_bytes, leaf_hash
+from auditor.records.canonical import Later, canonical_bytes
 from auditor.records.record import RECORD_VERSION, Record
 from auditor.records.times import now_text
 
@@ -37,8 +38,7 @@ class Write:
     done: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ready:
+class Ready(NamedTuple):
     """An entry whose body is already canonical, so that the writer thread only adds the envelope."""
 
     kind: str
@@ -57,7 +57,7 @@ class Append:
 
     entries: tuple[Ready, ...]
     fence: Fence | None
-    future: "Future[list[Stored]]" = field(default_factory=Future)
+    future: "Future[Sequence[Stored]]" = field(default_factory=Future)
 
 
 class _Stop:
@@ -139,7 +139,7 @@ class Writer:
         if not group and not self._backlog:
             return
         connection.execute("BEGIN IMMEDIATE")
-        done: list[tuple[Append, list[Stored]]] = []
+        done: list[tuple[Append, Appended]] = []
         turned_down: list[tuple[Append, Exception]] = []
         head = _Tail(connection)
         writes = [*self._backlog, *(item for item in group if isinstance(item, Write))]
@@ -217,32 +217,27 @@ class _Tail:
         self.position, self.chain = (int(row[0]), str(row[1])) if row else (-1, ZERO)
         self._seqs: dict[tuple[str, str], int] = {}
 
-    def append(self, entries: Sequence[Ready], now: str) -> list[Stored]:
+    def append(self, entries: Sequence[Ready], now: str) -> "Appended":
         rows: list[tuple[Any, ...]] = []
-        stored = [self._row(ready, now, rows) for ready in entries]
+        recorded = canonical_bytes(now)
+        chain = bytes.fromhex(self.chain)
+        for ready in entries:
+            seq = self._next_seq(ready.project, ready.source)
+            data = envelope(ready, seq, recorded)
+            own, chain = leaf_and_link(chain, data)
+            self.position += 1
+            codec, packed = pack_record(data)
+            rows.append((
+                self.position, own, chain.hex(), ready.kind, ready.project, ready.source, seq, ready.run, ready.claim,
+                codec, packed,
+            ))  # fmt: skip
+        self.chain = chain.hex()
         self._connection.executemany(
             "INSERT INTO records(position, id, chain, kind, project, source, seq, run, claim, codec, data)"
             " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
             rows,
         )
-        return stored
-
-    def _row(self, ready: Ready, now: str, rows: list[tuple[Any, ...]]) -> Stored:
-        seq = self._next_seq(ready.project, ready.source)
-        record = Record(
-            kind=ready.kind, project=ready.project, source=ready.source, seq=seq, recorded_at=now,
-            observed_at=ready.observed_at, body=Later(ready.body),
-        )  # fmt: skip
-        data = envelope(record, ready.body)
-        own = leaf_hash(data)
-        self.position += 1
-        self.chain = link(self.chain, own)
-        codec, packed = pack_record(data)
-        rows.append((
-            self.position, own, self.chain, ready.kind, ready.project, ready.source, seq, ready.run, ready.claim,
-            codec, packed,
-        ))  # fmt: skip
-        return Stored(position=self.position, id=own, chain=self.chain, record=record)
+        return Appended(entries, [row[:3] + (row[6],) for row in rows], now)
 
     def _next_seq(self, project: str, source: str) -> int:
         key = (project, source)
@@ -261,12 +256,45 @@ def looked_up(body: Any, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def envelope(record: Record, body: bytes) -> bytes:
-    """Record.canonical() around a body that is canonical already: RFC 8785 sorts `body` before all other fields."""
-    rest = {
-        "v": record.v, "kind": record.kind, "project": record.project, "source": record.source, "seq": record.seq,
-        "recorded_at": record.recorded_at, "observed_at": record.observed_at,
-    }  # fmt: skip
-    if rest["v"] != RECORD_VERSION:
-        raise ValueError(f"record version {rest['v']}")
-    return b'{"body":' + body + b"," + canonical_bytes(rest)[1:]
+class Appended(Sequence[Stored]):
+    """What an append has stored, each made when it is asked for: most are not."""
+
+    def __init__(self, entries: Sequence[Ready], places: Sequence[tuple[Any, ...]], now: str) -> None:
+        self._entries = entries
+        self._places = places
+        """Position, id, chain and seq of each."""
+        self._now = now
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Stored: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Stored]: ...
+    def __getitem__(self, index: int | slice) -> Stored | Sequence[Stored]:
+        if isinstance(index, slice):
+            return Appended(self._entries[index], self._places[index], self._now)
+        ready, (position, own, chain, seq) = self._entries[index], self._places[index]
+        record = Record(
+            kind=ready.kind, project=ready.project, source=ready.source, seq=seq, recorded_at=self._now,
+            observed_at=ready.observed_at, body=Later(ready.body),
+        )  # fmt: skip
+        return Stored(position=position, id=own, chain=chain, record=record)
+
+
+def envelope(ready: Ready, seq: int, recorded_at: bytes) -> bytes:
+    """Record.canonical() of an entry (`recorded_at` is canonical already): RFC 8785 sorts `body` before the others."""
+    kind, project, source = _fixed(ready.kind, ready.project, ready.source)
+    observed = canonical_bytes(ready.observed_at)
+    return b"".join((b'{"body":', ready.body, kind, observed, project, recorded_at, b',"seq":%d' % seq, source))
+
+
+@lru_cache(1024)
+def _fixed(kind: str, project: str, source: str) -> tuple[bytes, bytes, bytes]:
+    """What many envelopes have in common: between body, `observed_at`, `recorded_at` and `seq`, and behind it."""
+    return (
+        b',"kind":%b,"observed_at":' % canonical_bytes(kind),
+        b',"project":%b,"recorded_at":' % canonical_bytes(project),
+        b',"source":%b,"v":%d}' % (canonical_bytes(source), RECORD_VERSION),
+    )  # fmt: skip

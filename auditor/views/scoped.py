@@ -34,10 +34,10 @@ class ProjectLedger:
             raise NotFound("record", f"{record_id} is not in the ledger", "check the id")
         return found
 
-    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[list[Stored]]":
+    def submit(self, entries: Sequence[Entry], fence: Fence | None = None) -> "Future[Sequence[Stored]]":
         return self._ledger.submit([replace(entry, project=self._project) for entry in entries], fence)
 
-    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> list[Stored]:
+    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> Sequence[Stored]:
         return self.submit(entries, fence).result()
 
     def put(self, data: bytes) -> str:

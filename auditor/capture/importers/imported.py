@@ -81,7 +81,7 @@ class Brought:
 
 def import_runs(
     ledger: Ledger, imported: Iterable[Imported], origin: str, *, project: str = "default"
-) -> list[Stored]:
+) -> Sequence[Stored]:
     """Append one `transcript` record per run that is new; `origin` says where it came from and under which licence."""
     stored, _ = _append_runs(ledger, list(imported), origin, project)
     return stored
@@ -118,7 +118,7 @@ def _count_runs(ledger: Ledger, runs: list[Imported], origin: str, project: str,
 
 def _append_runs(
     ledger: Ledger, imported: list[Imported], origin: str, project: str
-) -> tuple[list[Stored], int]:
+) -> tuple[Sequence[Stored], int]:
     """(records of what is new, how many were known)."""
     digests = [hashlib.sha256(canonical_bytes(write(_value(one)))).digest() for one in imported]
     fresh = _fresh(ledger, project, digests)
@@ -198,7 +198,7 @@ def _fresh(ledger: Ledger, project: str, digests: list[bytes]) -> list[int]:
     return places
 
 
-def _append(ledger: Ledger, entries: list[Entry], project: str, digests: list[bytes]) -> list[Stored]:
+def _append(ledger: Ledger, entries: list[Entry], project: str, digests: list[bytes]) -> Sequence[Stored]:
     """The records and their digests in one transaction; another import of the same file at the same time is refused by
     the table's key, and by that alone."""
 

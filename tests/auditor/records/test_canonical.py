@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.errors import BadValue
-from auditor.ledger.writer import envelope
+from auditor.ledger.writer import Ready, envelope
 from auditor.records.canonical import Later, canonical_bytes, exact_bytes, read_canonical
 from auditor.records.record import Record
 
@@ -104,4 +104,6 @@ def test_the_envelope_written_in_pieces_is_the_canonical_record(
     body: dict[str, object], observed: str | None, source: str
 ) -> None:
     record = Record(kind="gap", project="p", source=source, seq=3, recorded_at="t", observed_at=observed, body=body)
-    assert envelope(record, canonical_bytes(body)) == record.canonical()
+    ready = Ready(kind="gap", project="p", source=source, observed_at=observed, body=canonical_bytes(body), run=None,
+                  claim=None)  # fmt: skip
+    assert envelope(ready, 3, canonical_bytes("t")) == record.canonical()
