@@ -159,6 +159,81 @@ class Selection:
     candidates: tuple[str, ...]
     """Branch step ids, in the order of scores; empty text where a branch could not be found."""
     chosen: int
+    """Index of the one taken; of several that were kept, the first."""
+    kept: tuple[int, ...] = ()
+    """Indices of all that were kept, in the selector's order; empty where only `chosen` was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A node of a tree of thoughts. Its text is its step's span."""
+
+    step: str
+    parent: str | None
+    """Step of the branch it grows from; None at the root."""
+    depth: int
+    """From 1."""
+    score: float | None
+    """What it was valued at; None where nobody scored it."""
+    scored_by: str | None
+    """Step that scored it; None where only a recorder's event says the score, or nothing does."""
+    fate: Literal["kept", "pruned", "open"]
+    """`open` where no selection says what became of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSet:
+    """Several answers to one prompt (n > 1 choices, or the same call repeated) and how they agree. Rows are parallel."""
+
+    prompt: str
+    """Id of the last message all samples saw."""
+    calls: tuple[str, ...]
+    steps: tuple[str, ...]
+    """Answer step of each sample; empty text where it gave none."""
+    answers: tuple[str | None, ...]
+    """Normal form of each answer (values compare, wording does not); None where it gave none."""
+    votes: Mapping[str, int]
+    """Normal form -> how many gave it."""
+    winner: str | None
+    """The answer with most votes; None where none was given or several share the most."""
+    agreement: float
+    """Share of all samples that gave the winner (or one of the tied), 0 to 1."""
+    stated: Span | None
+    """Where the run itself says what was voted for."""
+    grade: Literal["recorded", "inferred"]
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A retrieved text, cut out of a tool result or a prompt."""
+
+    id: str
+    """Hash of {step, span}."""
+    step: str
+    """The tool result or prompt it stands in."""
+    span: Span
+    name: str | None
+    """Its id, title or address as recorded."""
+    digest: str
+    """SHA-256 of its text: the same text retrieved twice has one digest."""
+    score: float | None
+    """The retriever's score, where recorded."""
+    rank: int
+    """Place among the documents of its step, from 0."""
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citation:
+    """A mark in an answer (`[2]`, `(Doe 2020)`, `source: handbook.md`) and the document it resolves to."""
+
+    mark: Span
+    sentence: Span
+    """What the mark is there to support."""
+    document: str | None
+    """Id of the document; None where the mark resolves to none."""
+    rule: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +255,10 @@ class Structure:
     links: tuple[ValueLink, ...]
     findings: tuple[Finding, ...]
     selections: tuple[Selection, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    samples: tuple[SampleSet, ...] = ()
+    documents: tuple[Document, ...] = ()
+    citations: tuple[Citation, ...] = ()
     title: str = ""
     started: str | None = None
     ended: str | None = None
