@@ -183,7 +183,7 @@ class Branch:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSet:
-    """Several answers to one prompt (n > 1 choices, or the same call repeated) and how they agree. Rows are parallel."""
+    """Several answers to one prompt (n > 1 choices, or a call repeated) and how they agree. Rows are parallel."""
 
     prompt: str
     """Id of the last message all samples saw."""
