@@ -66,7 +66,7 @@ class Retries:
         for one in self._candidates(call):
             if attempt is not None and one.record == attempt.record:
                 one.repeated_by = call.id
-        key, started = _key(call), _seconds(call)
+        key, started = _key(call), seconds(call)
         if key is None or started is None:
             return
         rows = [one for one in self._failed.get(key, ()) if started - one.started <= WITHIN]
@@ -78,7 +78,7 @@ class Retries:
             self._failed.pop(key, None)
 
     def _candidates(self, call: RecordedCall) -> list[_Failed]:
-        key, started, count = _key(call), _seconds(call), call.joins.retry
+        key, started, count = _key(call), seconds(call), call.joins.retry
         if key is None or started is None or not count:
             return []
         return [
@@ -100,7 +100,8 @@ def _key(call: RecordedCall) -> tuple[str, str] | None:
     return None if joins.body is None else (call.project, f"{joins.body} {joins.credential}")
 
 
-def _seconds(call: RecordedCall) -> float | None:
+def seconds(call: RecordedCall) -> float | None:
+    """When a call began, seconds since 1970; None where its time cannot be read."""
     try:
         return datetime.fromisoformat(call.times.started).timestamp()
     except ValueError:

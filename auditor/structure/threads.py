@@ -18,6 +18,14 @@ echoed_output         inferred  the same where several runs gave it; the one not
 tool_call_id          recorded  the request contains a tool call (id, name, arguments) exactly one run made
 continuity_token      recorded  the request contains encrypted content or a signature exactly one run gave
 shared_prefix         inferred  the request continues exactly one run's input with an altered answer
+echoed_words          inferred  the request contains what one run's call said, behind another beginning: a
+                                hand-off to another agent, or a history that was cut short
+tool_argument         inferred  the request's first user message is, whole, an argument of a tool call that one
+                                run made: a sub-agent
+quoted_output         inferred  a message of the request contains a line (60 characters or more) that one run's
+                                call wrote: a history that was compacted
+same_prompt           inferred  the same prompt, model and credential as a call begun at most 120 s before, with
+                                a temperature above 0 and no tools: sampled chains
 first_exchange        recorded  none of these: a new run, named after its first exchange
 ====================  ========  ==========================================================================
 
@@ -34,26 +42,16 @@ trace                 recorded  none of these: the trace is the run, named by it
 These look at the whole trace, never at the order of arrival: late and out-of-order spans end in the same run.
 
 A call that names an answer nobody recorded yet begins a run; it is merged when that answer's call arrives late.
-Identical prompts alone never join two calls, and neither does a shared system prompt. Projects never mix.
+Identical prompts that were not asked to vary never join two calls, and neither does a shared system prompt. Projects
+never mix.
 """
 
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from auditor.records.canonical import sha256_hex
-from auditor.records.messages import (
-    COUNT_ONLY,
-    Call,
-    Message,
-    Other,
-    PlacedMessage,
-    Reasoning,
-    ToolCall,
-    message_id,
-    place,
-)
-from auditor.records.telemetry import RUN_ATTRIBUTE, TelemetrySpan
+from auditor.records.messages import COUNT_ONLY, Call, PlacedMessage, place
 from auditor.structure.chains import resolve
+from auditor.structure.echoes import Echoes
 from auditor.structure.inputs import (
     COUNTERFACTUAL,
     Grade,
@@ -63,16 +61,9 @@ from auditor.structure.inputs import (
     RecordedTranscript,
     Thread,
 )
-from auditor.structure.layout import arguments_form
 from auditor.structure.retries import Retries, Table, in_memory
-from auditor.structure.spans import gather, given_tools, named_tools, trace_of
-
-_SHORT_ID = 12
-"""Tool-call ids shorter than this (`call_0`) repeat between runs; they join only under the same first user message."""
-_MOST_ENDS = 256
-"""Of runs that gave the very same message after the same ones, the newest that a later call may continue."""
-_SHORT_TOKEN = 32
-"""Shorter signatures are no proof of anything."""
+from auditor.structure.spans import gather, trace_of
+from auditor.structure.traces import Traces
 
 
 def group(
@@ -116,41 +107,27 @@ class ThreadIndex:
     """
 
     def __init__(self, table: Table = in_memory) -> None:
-        self._outputs: MutableMapping[tuple[str, str], list[str]] = table()
-        """Message id → numbers of the ends that are it."""
-        self._ends: MutableMapping[tuple[str, str], _End] = table(_End)
-        self._end_count = 0
-        self._inputs: MutableMapping[tuple[str, str], list[str]] = table()
-        self._tools: MutableMapping[tuple[str, str], dict[str, str | None]] = table()
-        self._span_runs: MutableMapping[tuple[str, str], str] = table()
-        self._parents: MutableMapping[tuple[str, str], str | None] = table()
-        self._trace_runs: MutableMapping[tuple[str, str], set[str]] = table()
-        self._trace_calls: MutableMapping[tuple[str, str], list[tuple[str, str]]] = table()
+        self._traces = Traces(table, self.settled)
+        self._echoes = Echoes(table, self.settled)
+        self._retries = Retries(table)
         self._aliases: MutableMapping[tuple[str, str], str] = table()
         self._former: MutableMapping[tuple[str, str], set[str]] = table()
         """Run → runs that were merged into it."""
         self._responses: MutableMapping[tuple[str, str], str] = table()
         self._conversations: MutableMapping[tuple[str, str], str] = table()
-        self._tokens: MutableMapping[tuple[str, str], set[str]] = table()
         self._waiting: MutableMapping[tuple[str, str], list[str]] = table()
         """Response id nobody gave yet → runs that began with a call naming it."""
         self._merged: list[tuple[str, str]] = []
-        self._retries = Retries(table)
-        self._traces: MutableMapping[tuple[str, str], _Trace] = table(_Trace)
-        self._span_responses: MutableMapping[tuple[str, str], set[str]] = table()
-        """Response id a span tells of → trace ids."""
-        self._given: MutableMapping[tuple[str, str], set[str]] = table()
-        """Id of a tool call a proxied call gave → runs."""
-        self._span_tools: MutableMapping[tuple[str, str], set[str]] = table()
-        """Id of a tool call a span tells of → trace ids."""
-        self._moved: set[tuple[str, str]] = set()
 
     def add_call(self, call: RecordedCall) -> Joined:
         """The run of this call, which later calls can now join."""
-        placed = _placed(call.call)
+        root = _root(call.call)
+        placed = place(call.call.messages, root)
         join = self._decide(call, placed)
         if call.call.about != COUNT_ONLY:
-            self._learn(call, placed, join.run)
+            self._learn_names(call, join.run)
+            self._traces.add_call(call, join.run)
+            self._echoes.learn(call, placed, root, join.run)
         return join
 
     def take_merged(self) -> tuple[tuple[str, str], ...]:
@@ -160,21 +137,11 @@ class ThreadIndex:
 
     def add_span(self, recorded: RecordedSpan) -> tuple[str, ...]:
         """Learn a span; gives the ids of runs that turn out to be part of the span's run (append an alias for them)."""
-        span, project = recorded.span, recorded.project
-        self._parents[project, span.span_id] = span.parent_span_id
-        self._learn_trace(recorded)
-        run = _attribute_run(span)
-        if run is None:
-            return ()
-        self._span_runs[project, span.span_id] = run
-        self._trace_runs.setdefault((project, span.trace_id), set()).add(run)
-        merged: list[str] = []
-        for called, traceparent in self._trace_calls.get((project, span.trace_id), []):
-            old = self.settled(project, called)
-            if old != run and self._traced(project, traceparent) == run:
-                self._alias(project, old, run)
-                merged.append(old)
-        return tuple(merged)
+        run, others = self._traces.add_span(recorded)
+        if run is not None:
+            for old in others:
+                self._alias(recorded.project, old, run)
+        return others
 
     def span_run(self, recorded: RecordedSpan) -> str | None:
         """The run a span belongs to, or None where its trace tells of no agent (see the table)."""
@@ -183,55 +150,11 @@ class ThreadIndex:
 
     def run_in_trace(self, project: str, trace_id: str, span_id: str | None) -> Joined | None:
         """The run of a place in a trace: of a span, or of a log record that names it."""
-        run = self._under(project, span_id) or self._only(project, trace_id)
-        if run is not None:
-            return Joined(run=self.settled(project, run), grade="recorded", rule="span")
-        trace = self._traces.get((project, trace_id))
-        if trace is None:
-            return None
-        runs = {self.settled(project, run) for run in trace.runs}
-        if len(runs) == 1:
-            return Joined(run=runs.pop(), grade="recorded", rule="trace")
-        if not trace.tells:
-            return None
-        if len(trace.sessions) == 1:
-            return Joined(run=next(iter(trace.sessions)), grade="recorded", rule="session")
-        return Joined(run=trace_id, grade="recorded", rule="trace")
+        return self._traces.run_in_trace(project, trace_id, span_id)
 
     def take_moved(self) -> set[tuple[str, str]]:
         """(project, trace id) whose places may belong to another run than the last time they were asked for."""
-        moved, self._moved = self._moved, set()
-        return moved
-
-    def _learn_trace(self, recorded: RecordedSpan) -> None:
-        project, trace_id = recorded.project, recorded.span.trace_id
-        trace = self._traces.setdefault((project, trace_id), _Trace())
-        self._moved.add((project, trace_id))
-        seen = recorded.alone or recorded.observation
-        if seen is None:
-            return
-        trace.tells = trace.tells or seen.kind != "other"
-        if seen.session:
-            trace.sessions.add(seen.session)
-        response = seen.call.response_id if seen.call is not None else None
-        if response:
-            self._span_responses.setdefault((project, response), set()).add(trace_id)
-            if (run := self._responses.get((project, response))) is not None:
-                trace.runs.add(run)
-        for own in named_tools(seen):
-            self._span_tools.setdefault((project, own), set()).add(trace_id)
-            trace.runs |= self._given.get((project, own), set())
-
-    def _learn_traced(self, call: RecordedCall, run: str) -> None:
-        """A proxied call tells its trace's run: the trace it names, and traces whose spans name what it gave."""
-        place_ = trace_of(call.joins.traceparent)
-        traces = set(self._span_responses.get((call.project, call.call.response_id or ""), ()))
-        for own in given_tools(call.call):
-            self._given.setdefault((call.project, own), set()).add(run)
-            traces |= self._span_tools.get((call.project, own), set())
-        for trace_id in {*traces, *([place_[0]] if place_ is not None else [])}:
-            self._traces.setdefault((call.project, trace_id), _Trace()).runs.add(run)
-            self._moved.add((call.project, trace_id))
+        return self._traces.take_moved()
 
     def settled(self, project: str, run: str) -> str:
         """The run id after merges."""
@@ -260,28 +183,10 @@ class ThreadIndex:
         project, joins = call.project, call.joins
         if joins.run:
             return Joined(run=joins.run, grade="recorded", rule="header")
-        if joins.traceparent and (run := self._traced(project, joins.traceparent)):
+        if joins.traceparent and (run := self._traces.run_of(project, joins.traceparent)):
             return Joined(run=run, grade="recorded", rule="span")
-        if (named := self._named(call)) is not None:
-            return named
-        for one in reversed(placed):
-            ends = self._outputs.get((project, one.id))
-            if ends:
-                return self._echoed(project, [self._ends["", number] for number in ends])
-        owners = self._tool_owners(project, placed)
-        if len(owners) == 1:
-            return Joined(run=owners.pop(), grade="recorded", rule="tool_call_id")
-        givers = {
-            self.settled(project, run) for token in _tokens(placed) for run in self._tokens.get((project, token), ())
-        }
-        if len(givers) == 1:
-            return Joined(run=givers.pop(), grade="recorded", rule="continuity_token")
-        if not owners:
-            for before, one in zip(reversed(placed[:-1]), reversed(placed[1:]), strict=True):
-                runs = {self.settled(project, run) for run in self._inputs.get((project, before.id), ())}
-                if one.message.role == "assistant" and len(runs) == 1:
-                    return Joined(run=runs.pop(), grade="inferred", rule="shared_prefix")
-        return Joined(run=call.id, grade="recorded", rule="first_exchange")
+        found = self._named(call) or self._echoes.find(call, placed)
+        return found or Joined(run=call.id, grade="recorded", rule="first_exchange")
 
     def _named(self, call: RecordedCall) -> Joined | None:
         """The run of the answer, attempt or conversation that a call names, where it is known."""
@@ -296,53 +201,6 @@ class ThreadIndex:
         if said.conversation and (run := self._conversations.get((project, said.conversation))) is not None:
             return Joined(run=self.settled(project, run), grade="recorded", rule="conversation")
         return None
-
-    def _echoed(self, project: str, ends: "list[_End]") -> Joined:
-        runs = {self.settled(project, end.run) for end in ends}
-        chosen = min(ends, key=lambda end: end.continued)  # of equals the first
-        grade = "recorded" if len(runs) == 1 else "inferred"
-        return Joined(run=self.settled(project, chosen.run), grade=grade, rule="echoed_output")  # type: ignore[arg-type]
-
-    def _tool_owners(self, project: str, placed: Sequence[PlacedMessage]) -> set[str]:
-        opening = _opening(placed)
-        owners: set[str] = set()
-        for one in placed:
-            for part in one.message.parts:
-                if isinstance(part, ToolCall) and part.call_id:
-                    for run, first in self._tools.get((project, _tool_key(part)), {}).items():
-                        if len(part.call_id) >= _SHORT_ID or first == opening:
-                            owners.add(self.settled(project, run))
-        return owners
-
-    def _learn(self, call: RecordedCall, placed: Sequence[PlacedMessage], run: str) -> None:
-        project, said = call.project, call.call
-        self._learn_names(call, run)
-        self._learn_traced(call, run)
-        last = placed[-1].id if placed else _root(said)
-        for one in placed:
-            for number in self._outputs.get((project, one.id), ()):
-                end = self._ends["", number]
-                if self.settled(project, end.run) == self.settled(project, run):
-                    end.continued += 1
-        if placed:
-            self._inputs.setdefault((project, placed[-1].id), []).append(run)
-        for output in said.outputs:
-            self._end_count += 1
-            number = str(self._end_count)
-            self._ends["", number] = _End(run)
-            for own in dict.fromkeys((message_id(output, last), message_id(_without_thinking(output), last))):
-                ends = self._outputs.setdefault((project, own), [])
-                ends.append(number)
-                del ends[:-_MOST_ENDS]
-            for token in _tokens(place((output,), last)):
-                self._tokens.setdefault((project, token), set()).add(run)
-            for part in output.parts:
-                if isinstance(part, ToolCall) and part.call_id:
-                    self._tools.setdefault((project, _tool_key(part)), {})[run] = _opening(placed)
-        traceparent = call.joins.traceparent
-        trace = trace_of(traceparent)
-        if trace is not None and traceparent is not None:
-            self._trace_calls.setdefault((project, trace[0]), []).append((run, traceparent))
 
     def _learn_names(self, call: RecordedCall, run: str) -> None:
         """Ids later calls may name; a run that began with a call naming this answer turns out to be part of this."""
@@ -360,45 +218,6 @@ class ThreadIndex:
         named = said.about or said.previous
         if named and run == call.id and (project, named) not in self._responses:
             self._waiting.setdefault((project, named), []).append(run)
-
-    def _traced(self, project: str, traceparent: str) -> str | None:
-        trace = trace_of(traceparent)
-        if trace is None:
-            return None
-        run = self._under(project, trace[1]) or self._only(project, trace[0])
-        return None if run is None else self.settled(project, run)
-
-    def _under(self, project: str, span_id: str | None) -> str | None:
-        seen: set[str] = set()
-        while span_id is not None and span_id not in seen:
-            if (run := self._span_runs.get((project, span_id))) is not None:
-                return run
-            seen.add(span_id)
-            span_id = self._parents.get((project, span_id))
-        return None
-
-    def _only(self, project: str, trace_id: str) -> str | None:
-        runs = self._trace_runs.get((project, trace_id), set())
-        return next(iter(runs)) if len(runs) == 1 else None
-
-
-@dataclass
-class _Trace:
-    """What is known of one trace, whatever the order it came in."""
-
-    tells: bool = False
-    """Whether a span of it tells of an agent, a model, a tool or a retrieval."""
-    sessions: set[str] = field(default_factory=set)
-    runs: set[str] = field(default_factory=set)
-    """Runs of the proxied calls that belong to it."""
-
-
-@dataclass
-class _End:
-    """A message some run's call gave, and how often a later request contained it."""
-
-    run: str
-    continued: int = field(default=0)
 
 
 def _thread(
@@ -448,53 +267,7 @@ def _first_position(thread: Thread) -> tuple[int, str]:
     return min(positions), thread.run
 
 
-def _attribute_run(span: TelemetrySpan) -> str | None:
-    for place_ in (span.attributes, span.resource):
-        value = place_.get(RUN_ATTRIBUTE)
-        if isinstance(value, str) and value:
-            return value
-    return None
-
-
-def _tool_key(part: ToolCall) -> str:
-    return "\0".join((part.call_id or "", part.name, arguments_form(part.arguments)))
-
-
 def _root(call: Call) -> str | None:
     """What stands before the first message of a call: the context it names, whose messages it does not send."""
     named = call.previous or call.conversation
     return None if named is None else f"after {named}"
-
-
-def _placed(call: Call) -> tuple[PlacedMessage, ...]:
-    return place(call.messages, _root(call))
-
-
-def _without_thinking(message: Message) -> Message:
-    """The message as clients send it back that drop the thinking; itself where it is nothing else."""
-    rest = tuple(part for part in message.parts if not isinstance(part, Reasoning))
-    return replace(message, parts=rest) if rest else message
-
-
-def _tokens(placed: Sequence[PlacedMessage]) -> list[str]:
-    """Hashes of the opaque tokens in messages: signatures of thinking, encrypted thinking, compacted contexts."""
-    found: list[str] = []
-    for one in placed:
-        for part in one.message.parts:
-            token: object = None
-            if isinstance(part, Reasoning):
-                token = part.signature
-            elif isinstance(part, Other) and part.kind == "compaction" and isinstance(part.data, dict):
-                token = part.data.get("encrypted_content")
-            if isinstance(token, str) and len(token) >= _SHORT_TOKEN:
-                found.append(sha256_hex(token.encode("utf-8", "replace")))
-    return found
-
-
-def _opening(placed: Sequence[PlacedMessage]) -> str | None:
-    """Id of the first user message."""
-    return next((one.id for one in placed if _is_user(one.message)), None)
-
-
-def _is_user(message: Message) -> bool:
-    return message.role == "user"

@@ -1,13 +1,14 @@
 """Which run a call belongs to, with and without headers."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from auditor.spill import Spill
-from auditor.structure.inputs import RecordedCall
+from auditor.structure.inputs import Joined, RecordedCall
 from auditor.structure.threads import ThreadIndex, group
 
 TRACE, OWN = "a" * 32, "b" * 16
@@ -59,6 +60,82 @@ def test_a_changed_echo_is_inferred(runs: ModuleType) -> None:
         ("recorded", "first_exchange"),
         ("inferred", "shared_prefix"),
     ]
+
+
+LONG = "The cheapest flight on Friday leaves at seven and costs 120 dollars, the next at nine costs 95."
+
+
+def test_a_hand_off_to_another_agent_stays_in_the_run(runs: ModuleType) -> None:
+    """The second agent has its own instructions and sees what the first said."""
+    ask, answer = runs.said("user", "Find me a flight"), runs.said("assistant", LONG)
+    more = runs.said("user", "Book it")
+    calls = [
+        runs.recorded(0, [runs.said("system", "You search."), ask], answer),
+        runs.recorded(1, [runs.said("system", "You book."), ask, answer, more], runs.said("assistant", "Booked.")),
+        runs.recorded(2, [runs.said("system", "You book."), ask], runs.said("assistant", "What should I book?")),
+    ]
+    first, second = group(calls)
+    assert [(join.grade, join.rule) for join in first.joins] == [
+        ("recorded", "first_exchange"), ("inferred", "echoed_words"),
+    ]  # fmt: skip
+    assert [call.position for call in second.calls] == [2]
+
+
+def test_a_history_that_was_cut_short_stays_in_the_run(runs: ModuleType) -> None:
+    turns = [runs.said("user", "Find me a flight"), runs.said("assistant", LONG), runs.said("user", "Why so much?")]
+    calls = [
+        runs.recorded(0, turns[:1], turns[1]),
+        runs.recorded(1, [runs.said("user", "[earlier turns left out]"), *turns[1:]], runs.said("assistant", "Taxes.")),
+    ]
+    (thread,) = group(calls)
+    assert thread.joins[1].rule == "echoed_words"
+
+
+def test_a_history_that_was_compacted_stays_in_the_run(runs: ModuleType) -> None:
+    """A summary that one call wrote opens the next conversation; that the user repeats a short line does not."""
+    ask = runs.said("user", "Find me a flight")
+    summary = runs.said("user", f"Summary of the conversation so far:\n> {LONG}\nGo on.")
+    calls = [
+        runs.recorded(0, [ask], runs.said("assistant", LONG)),
+        runs.recorded(1, [summary], runs.said("assistant", "The nine o'clock one.")),
+        runs.recorded(2, [runs.said("user", "The nine o'clock one.")], runs.said("assistant", "Which?")),
+    ]
+    assert [[call.position for call in thread.calls] for thread in group(calls)] == [[0, 1], [2]]
+    assert group(calls)[0].joins[1] == Joined(run=calls[0].id, grade="inferred", rule="quoted_output")
+
+
+def test_a_sub_agent_belongs_to_the_run_that_gave_it_its_task(runs: ModuleType) -> None:
+    task = "Look up the price of every lamp in the shop and say which is the cheapest."
+    asked = runs.said("assistant", runs.asks("call-task-000001", "task", {"description": task, "kind": "search"}))
+    calls = [
+        runs.recorded(0, [runs.SHOP, runs.said("user", "Buy me a lamp")], asked),
+        runs.recorded(1, [runs.said("system", "You search."), runs.said("user", task)], runs.said("assistant", "Red.")),
+        runs.recorded(2, [runs.said("user", f"{task} Now.")], runs.said("assistant", "Which shop?")),
+    ]
+    first, second = group(calls)
+    assert [join.rule for join in first.joins] == ["first_exchange", "tool_argument"]
+    assert first.grade == "inferred" and [call.position for call in second.calls] == [2]
+
+
+def test_words_that_two_runs_said_join_neither(runs: ModuleType) -> None:
+    answer = runs.said("assistant", LONG)
+    calls = [runs.recorded(n, [runs.said("user", f"Ask {n}")], answer) for n in range(2)]
+    calls.append(runs.recorded(2, [runs.said("user", "And?"), answer], runs.said("assistant", "So.")))
+    assert len(group(calls)) == 3
+
+
+def test_sampled_chains_are_one_run_and_repeated_questions_are_not(runs: ModuleType) -> None:
+    ask = [runs.said("user", "What is 17 times 3?")]
+
+    def sampled(position: int, temperature: object, tools: tuple[dict[str, object], ...] = ()) -> RecordedCall:
+        call = runs.recorded(position, ask, runs.said("assistant", f"It is {51 + position % 2}."), tools=tools)
+        return replace(call, call=replace(call.call, settings={"temperature": temperature}))
+
+    (thread,) = group([sampled(n, 0.7) for n in range(5)])
+    assert (thread.grade, thread.rule) == ("inferred", "first_exchange+same_prompt")
+    assert len(group([sampled(n, 0) for n in range(5)])) == 5
+    assert len(group([sampled(n, 0.7, ({"type": "function"},)) for n in range(5)])) == 5
+    assert len(group([sampled(n, 0.7) for n in (0, 60, 300)])) == 2  # more than two minutes later
 
 
 def test_a_tool_call_id_joins_after_the_history_was_compacted(runs: ModuleType) -> None:
