@@ -33,11 +33,11 @@ _SHORT_TOKEN = 32
 _SHORT_WORDS = 40
 """Characters below which the same words may be anybody's (`I will look that up.`)."""
 _SHORT_LINE = 60
-_MOST_LINES = 64
-"""Of one output, that a later request may quote."""
+MOST_LINES = 64
+"""Of one text, that a later request may quote."""
 _MOST_SOUGHT = 2000
 """Lines of one request that are looked for."""
-SHORT_TASK = 20
+_SHORT_TASK = 20
 """Characters below which a tool's argument is no task for another agent."""
 _SAMPLED_WITHIN = 120.0
 """Seconds between the starts of two samples of one prompt."""
@@ -185,7 +185,7 @@ def tasks(arguments: str) -> Iterator[str]:
     except (ValueError, RecursionError):
         return
     for value in form.values() if isinstance(form, dict) else ():
-        if isinstance(value, str) and len(value.strip()) >= SHORT_TASK:
+        if isinstance(value, str) and len(value.strip()) >= _SHORT_TASK:
             yield value.strip()
 
 
@@ -197,7 +197,7 @@ def _given(output: Message) -> Iterator[str]:
     own = words(output)
     if len(own) >= _SHORT_WORDS:
         yield _key("words", own)
-    for line in lines(own, _MOST_LINES):
+    for line in lines(own, MOST_LINES):
         yield _key("line", line)
     for part in output.parts:
         if isinstance(part, ToolCall):
@@ -216,7 +216,7 @@ def _spoken(placed: Sequence[PlacedMessage]) -> Iterator[str]:
 def _task(placed: Sequence[PlacedMessage]) -> Iterator[str]:
     first = next((one.message for one in placed if one.message.role == "user"), None)
     own = words(first) if first is not None else ""
-    if len(own) >= SHORT_TASK:
+    if len(own) >= _SHORT_TASK:
         yield _key("task", own)
 
 

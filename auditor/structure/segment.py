@@ -21,6 +21,7 @@ from auditor.records.messages import (
     place,
 )
 from auditor.records.structure import ModelCall, Step
+from auditor.structure.echoes import MOST_LINES, lines, tasks
 from auditor.structure.inputs import Joined, RecordedCall, RecordedSpan, RecordedTranscript, Thread
 from auditor.structure.layout import Layout, arguments_form, short, whole
 from auditor.structure.texts import cut
@@ -62,6 +63,10 @@ class _Cutter:
         """Response or conversation id → id of the latest model call that gave or joined it."""
         self._event = self.layout.root
         """Id of the last message that a span told of."""
+        self._tasks: dict[str, Step] = {}
+        """Text in a tool call's arguments, which may be another agent's task → the tool call."""
+        self._lines: dict[str, Step] = {}
+        """Line that a call wrote → the step it stands in."""
 
     def exchange(self, recorded: RecordedCall, join: Joined) -> None:
         """One proxied call: what is new among its inputs, the call, its outputs."""
@@ -162,10 +167,20 @@ class _Cutter:
                 self._result(placed.id, index, part, at)
             elif part_text(part) and not self._observation(placed.id, index, part_text(part), at):
                 span = whole(placed.id, index, part_text(part))
+                cause, rule = self._cause(part_text(part))
                 self._last[placed.id] = self.layout.add_step(
-                    "prompt", parent=None, call=None, message=placed.id, span=span,
-                    label=f"{message.role}: {part_text(part)}", at=at, rule=f"role_{message.role}",
+                    "prompt", parent=cause.id if cause else None, call=None, message=placed.id, span=span,
+                    label=f"{message.role}: {part_text(part)}", at=at, grade="inferred" if cause else "recorded",
+                    rule=rule or f"role_{message.role}",
                 )  # fmt: skip
+
+    def _cause(self, text: str) -> tuple[Step | None, str]:
+        """What a prompt was made from, by the rules that also tie calls together: a sub-agent's task, a summary."""
+        asked = self._tasks.get(text.strip())
+        if asked is not None:
+            return asked, "tool_argument"
+        wrote = next((self._lines[line] for line in lines(text, MOST_LINES) if line in self._lines), None)
+        return wrote, "quoted_output" if wrote else ""
 
     def _observation(self, message: str, index: int, text: str, at: str | None) -> bool:
         """A tool result that a client (smolagents) sends as a user's `Observation:`; inferred, where one call waits."""
@@ -254,10 +269,12 @@ class _Cutter:
         for piece in cut(part.text):
             thought = acts or isinstance(part, Reasoning) or piece.kind == "thought"
             span = Span(message=message, part=index, start=piece.start, end=piece.end)
-            self._last[message] = self.layout.add_step(
+            step = self._last[message] = self.layout.add_step(
                 "thought" if thought else "answer", parent=parent.id, call=call.id, message=message, span=span,
                 label=piece.text, at=call.at, rule=piece.mark,
             )  # fmt: skip
+            for line in lines(piece.text, MOST_LINES):
+                self._lines.setdefault(line, step)
 
     def _asked(
         self, message: str, index: int, part: ToolCall, *, parent: Step | None, call: str | None, at: str | None
@@ -267,6 +284,8 @@ class _Cutter:
             span=whole(message, index, part.arguments), label=short(f"{part.name}({part.arguments})"), at=at,
         )  # fmt: skip
         self._last[message] = step
+        for task in tasks(part.arguments):
+            self._tasks.setdefault(task, step)
         if not (part.extra or {}).get("server"):  # its result need not be told to anybody
             self._loose.append(step)
         if part.call_id:

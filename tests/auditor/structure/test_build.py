@@ -284,3 +284,21 @@ def test_long_nonsense_takes_no_longer_than_long_sense(runs: ModuleType, made: M
     started = time.process_time()
     made([runs.recorded(0, [runs.said("user", text)], runs.said("assistant", text), run="r")])
     assert time.process_time() - started < 10
+
+
+def test_a_sub_agents_task_is_caused_by_the_tool_call_and_a_summary_by_what_it_quotes(
+    runs: ModuleType, made: Made
+) -> None:
+    task = "Look up the price of every lamp and say which is the cheapest."
+    found = "The red lamp is the cheapest of all lamps in the shop, it costs 12 dollars."
+    asked = runs.said("assistant", runs.asks("call-task-000001", "task", {"description": task}))
+    run = made([
+        runs.recorded(0, [runs.SHOP, runs.said("user", "Buy me a lamp")], asked),
+        runs.recorded(1, [runs.said("system", "You search."), runs.said("user", task)], runs.said("assistant", found)),
+        runs.recorded(2, [runs.said("user", f"So far:\n{found}")], runs.said("assistant", "Red it is.")),
+    ])  # fmt: skip
+    steps = {step.label.partition(" ")[2][:20]: step for step in run.structure.steps if step.kind == "prompt"}
+    kinds = {step.id: step.kind for step in run.structure.steps}
+    given, summed = steps[task[:20]], steps["So far: The red lamp"]
+    assert (given.grade, given.rule, kinds[given.parent]) == ("inferred", "tool_argument", "tool_call")
+    assert (summed.grade, summed.rule, kinds[summed.parent]) == ("inferred", "quoted_output", "answer")
