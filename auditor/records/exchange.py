@@ -116,6 +116,11 @@ class MessageUsage:
     """As the provider sent it."""
 
 
+CHOICES_FACT = "auditor.choices"
+"""Fact of a transcript: `[[first, count], …]`, places of messages that are choices of one call, answers to the messages
+before them. What comes behind such a range goes on from its first choice."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transcript:
     """A run imported from a trace file that somebody else recorded: messages in order, no wire bytes."""

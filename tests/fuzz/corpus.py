@@ -439,6 +439,18 @@ def _conventions() -> Iterator[bytes]:
 def _files(name: str) -> Iterator[bytes]:
     if name == "tau_bench":
         yield dump([{"task_id": 1, "trial": 0, "reward": 1.0, "traj": CHAT, "info": {"task": {"actions": []}}}])
+    elif name == "tree_of_thoughts":
+        step = {"step": 0, "x": "1 2", "ys": [""], "new_ys": ["a\n", "b\n"], "values": [1.5, 0]}
+        yield dump([{"idx": 1, "steps": [step | {"select_new_ys": ["a\n"]}], "ys": ["a\n"], "infos": [{"r": 1}]}])
+        yield dump([[{"actions": ["h1. a"], "count": {"sure": 1, "impossible": 0}, "info": {"r": 0.5}}]])
+        yield dump([{"idx": 1, "ys": ["Answer: 3", "Answer: 4"]}])
+    elif name == "intercode":
+        turns = {"actions": ["execute[x]"], "observations": ["y"], "rewards": [0.5], "valid_action": [True]}
+        episode = {"task_id": 0, "query": "q", "environment": "e", "turn_history": turns, "summary": {"max_reward": 1}}
+        yield dump({"0": episode, "1": {**episode, "turn_history": turns | {"thoughts": ["t"]}}})
+    elif name == "gsm8k":
+        yield dump({"question": "q", "answer": "1 + 1 = <<1+1=2>>2\n#### 2"}) + b"\n"
+        yield dump({"question": "q", "ground_truth": "2", "6b": {"solution": "A: 2", "is_correct": True}}) + b"\n"
     elif name == "otlp":
         yield dump(_otlp("traces")) + b"\n" + dump(_otlp("logs"))
         for signal in ("traces", "logs"):

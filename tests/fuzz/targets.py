@@ -514,7 +514,10 @@ def _seeds(of: str) -> Callable[[], Iterable[bytes]]:
     return give
 
 
-_IMPORTERS = ("tau_bench", "otlp", "openai_jsonl", "anthropic_jsonl", "langsmith", "langfuse", "inspect")
+_IMPORTERS = (
+    "tau_bench", "otlp", "openai_jsonl", "anthropic_jsonl", "langsmith", "langfuse", "inspect", "tree_of_thoughts",
+    "intercode", "gsm8k",
+)  # fmt: skip
 TARGETS: tuple[Target, ...] = (
     *_dialect_targets(),
     Target(name="sse", make=_sse, seeds=_seeds("sse")),

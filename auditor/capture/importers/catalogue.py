@@ -4,7 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from auditor.capture.importers import chat_lines, inspect_log, langfuse, langsmith, otlp, tau_bench
+from auditor.capture.importers import (
+    chat_lines,
+    gsm8k,
+    inspect_log,
+    intercode,
+    langfuse,
+    langsmith,
+    otlp,
+    tau_bench,
+    tree_of_thoughts,
+)
 from auditor.capture.importers.imported import Imported, Item
 from auditor.capture.importers.rows import Progress, Source, silent
 from auditor.errors import BadInput
@@ -59,6 +69,19 @@ IMPORTERS: tuple[Importer, ...] = (
     Importer(
         name="inspect", read=inspect_log.read, origin="Inspect evaluation log, licence not stated",
         about="Inspect AI evaluation log, .json or .eval",
+    ),
+    Importer(
+        name="tree_of_thoughts", read=tree_of_thoughts.read,
+        origin="princeton-nlp/tree-of-thought-llm logs, MIT",
+        about="tree-of-thought-llm log: breadth-first or depth-first search, or sampled chains",
+    ),
+    Importer(
+        name="intercode", read=intercode.read, origin="princeton-nlp/intercode logs, MIT",
+        about="InterCode log: ReAct or multi-turn episodes with rewards",
+    ),
+    Importer(
+        name="gsm8k", read=gsm8k.read, origin="openai/grade-school-math, MIT",
+        about="GSM8K problems with solutions, or solutions of several models, JSON Lines",
     ),
 )  # fmt: skip
 
