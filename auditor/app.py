@@ -45,7 +45,7 @@ from auditor.views.api.paths import RawPath
 from auditor.views.assets import mount_dashboard
 from auditor.views.commands import Health, Watermark
 from auditor.views.library import Library
-from auditor.views.scoped import ProjectGraph, ProjectHealth, ProjectLedger, uncounted
+from auditor.views.scoped import ProjectGraph, ProjectHealth, ProjectLedger
 from auditor.watermarks import Watermarks
 from graph.open import open_graph
 
@@ -215,11 +215,11 @@ def _by_path(server: Server, pages: FastAPI) -> ASGIApp:
 def _health_routes(pages: FastAPI, server: Server) -> None:
     @pages.get("/healthz")
     def healthz(request: Request) -> dict[str, Any]:
-        """Open to all; what counts everybody's facts is for those who may see every project."""
+        """Open to all: whether all is well. What counts everybody's facts is for those who may see every project."""
         try:
             admission = _reader(server, request)
         except Refused:
-            return uncounted(server.view()) | {"notes": server.gate.notes(to_all=True)}
+            return {"status": server.view()["status"], "notes": server.gate.notes(to_all=True)}
         return _health(server, None if admission.every_project else admission.project).view()
 
     @pages.get("/readyz")

@@ -229,9 +229,11 @@ class Structurer:
         try:
             structure = build(threads[0], self._ledger.put, known.version + 1)
         except Exception as fault:  # noqa: BLE001 - recorded content is hostile: one run must not stop the others
-            self.trouble = f"run {run} could not be structured: {type(fault).__name__}: {fault}"
+            # health is shown to everybody, so the run and what it holds are named in its project's gap alone
+            self.trouble = f"a run could not be structured ({type(fault).__name__}); a gap record names it"
             self._broken.add(run)
-            gap = Gap(what="structure", why=self.trouble, run=run)
+            why = f"run {run} could not be structured: {type(fault).__name__}: {fault}"
+            gap = Gap(what="structure", why=why, run=run)
             self._ledger.append([Entry(kind="gap", source="structurer", project=project, body=wire.write(gap))])
             return 0
         self._broken.discard(run)
