@@ -26,7 +26,8 @@ def tracer_provider(endpoint: str, headers: Mapping[str, str] | None = None) -> 
 
 
 class RunRecorder(BaseCallbackHandler):
-    """Spans of one run: a root `invoke_agent`, one `execute_tool` per tool, one `select_branch` per choice."""
+    """Spans of one run: a root `invoke_agent`, one `execute_tool` per tool, `retrieve` per search, `select_branch` per
+    choice."""
 
     def __init__(self, tracer: trace.Tracer, run: str, agent: str) -> None:
         self.run = run
@@ -55,11 +56,33 @@ class RunRecorder(BaseCallbackHandler):
         context = self._opened().get_span_context()
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
-    def selection(self, selector: str, candidates: Sequence[Mapping[str, Any]], chosen: int) -> None:
-        """What a branch selector was given and which candidate it took."""
+    def selection(
+        self, selector: str, candidates: Sequence[Mapping[str, Any]], kept: Sequence[int], depth: int = 1
+    ) -> None:
+        """What a branch selector was given and which candidates it kept, the best first."""
+        event: dict[str, Any] = {"selector": selector, "candidates": [dict(one) for one in candidates],
+                                 "chosen": kept[0]}  # fmt: skip
+        if len(kept) > 1 or depth > 1:
+            event |= {"kept": list(kept), "depth": depth}
+        self._select(event)
+
+    def visit(self, path: Sequence[str], score: float, prune_below: float) -> None:
+        """One state a depth-first search looked at; it goes on from there unless the score is below the bound."""
+        self._select({
+            "selector": "depth_first", "prune_below": prune_below, "visits": [{"path": list(path), "score": score}],
+        })  # fmt: skip
+
+    def _select(self, event: Mapping[str, Any]) -> None:
         span = self._tracer.start_span("select_branch", context=trace.set_span_in_context(self._opened()))
-        event = {"selector": selector, "candidates": [dict(one) for one in candidates], "chosen": chosen}
         span.set_attributes(self._common("select_branch") | {"auditor.selection": json.dumps(event)})
+        span.end()
+
+    def retrieved(self, query: str, documents: Sequence[Mapping[str, Any]]) -> None:
+        """What a retriever was asked and what it gave: `id`, `content` and `score` of each document."""
+        span = self._tracer.start_span("retrieve", context=trace.set_span_in_context(self._opened()))
+        found = {"gen_ai.retrieval.query.text": query,
+                 "gen_ai.retrieval.documents": json.dumps([dict(one) for one in documents])}  # fmt: skip
+        span.set_attributes(self._common("retrieval") | found)
         span.end()
 
     def on_tool_start(
