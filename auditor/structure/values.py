@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+from auditor.structure.offsets import Offsets
+
 ValueKind = Literal["number", "percent", "date", "id", "name", "text", "flag"]
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
@@ -64,23 +66,6 @@ class Value:
         if self.number is not None:
             return self.number.denominator != 1 or abs(self.number) >= 10
         return len(self.normal) >= 3
-
-
-class Offsets:
-    """Character index → UTF-8 byte offset of one text."""
-
-    def __init__(self, text: str) -> None:
-        self._table: list[int] | None = None
-        if not text.isascii():
-            table, at = [0], 0
-            for character in text:
-                code = ord(character)
-                at += 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
-                table.append(at)
-            self._table = table
-
-    def __getitem__(self, index: int) -> int:
-        return index if self._table is None else self._table[index]
 
 
 def values_in(text: str) -> tuple[Value, ...]:
@@ -264,3 +249,9 @@ def _leaves(text: str) -> Iterator[tuple[str, int, int]]:
             pointer = "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for _, key in stack)
             start, end = token.span(2) if token[2] is not None else token.span(3)
             yield pointer, start, end
+
+
+__all__ = [
+    "Offsets", "Value", "ValueKind", "fraction_text", "json_values", "number_key", "occurrences", "plain_values",
+    "rational", "values_in",
+]  # fmt: skip
