@@ -55,7 +55,7 @@ BINDING = _words(
     been has have had do does did will would can could should must may might his her their its our your my per
     if when because while so then but only about into onto over under after before between during each every no
     not both either equals equal times plus minus gives gave made took named called like cost costs needs need
-    makes make spends pays it's that's earns leaves any given last mr. mrs. ms. dr. st.
+    makes make spends pays it's that's earns leaves any given last mr. mrs. ms. dr. st. x
     """
 )
 """Behind them the sentence is not over."""

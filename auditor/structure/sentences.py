@@ -27,6 +27,9 @@ _RESULT = re.compile(
 _NEXT = re.compile(r"(?<!\s)\s++(?=(?P<word>[^\W\d_][\w'’-]*)|(?P<sum>[($€£¥₹-]{0,3}\.?\d))")
 _SUM = re.compile(r"[($€£¥₹-]{0,3}\.?\d[\d,.]*[%)]{0,2}(?:[ \t]+[^\W\d_]\w*){0,4}[ \t]*[-+*/×÷−x=](?![^\W\d_])")
 _PREVIOUS = re.compile(r"\S+\Z")
+_CLOSERS = "\"”’')]»"
+_YEARS = ("г", "гг")
+"""Short for a year behind a number, for a town before a name."""
 
 
 def sentences(text: str, begin: int, until: int, blocks: Blocks) -> Iterator[Range]:
@@ -56,7 +59,7 @@ def _ends(text: str, begin: int, until: int, blocks: Blocks) -> Iterator[int]:
     for end in _END.finditer(text, begin, until):
         if blocks and blocks.around(end.end()) is not None:
             continue
-        if text[end.start()] in ".…" and _goes_on(text, start, end, until):
+        if text[end.start()] in ".!?…" and _goes_on(text, start, end, until):
             continue
         yield from _worked(text, start, end.start(), blocks)
         yield end.end()
@@ -67,10 +70,11 @@ def _ends(text: str, begin: int, until: int, blocks: Blocks) -> Iterator[int]:
 def _goes_on(text: str, start: int, end: "re.Match[str]", until: int) -> bool:
     """The stop at `end` is no end: it belongs to a short form, an initial or the number of a list item."""
     at = end.start()
-    after = text[at + 1 : at + 40].lstrip(".…")
-    if len(after) < len(text[at + 1 : at + 40]) or text[at] == "…":
-        return after.lstrip()[:1].islower()
-    after = after.lstrip()[:1]
+    after = text[end.end() : end.end() + 40].lstrip()[:1]
+    if text[end.end() - 1] in _CLOSERS or end[0].startswith(("..", "…")):
+        return after.islower()
+    if end.end() - at > 1 or text[at] != ".":
+        return False
     if at - start < 12 and _ITEM.fullmatch(text, start, at + 1) and at + 1 < until:
         return True
     found = _WORD.search(text, max(start, at - 24), at)
@@ -79,6 +83,8 @@ def _goes_on(text: str, start: int, end: "re.Match[str]", until: int) -> bool:
     word = found[0].casefold()
     if word in TITLES or (word in BEFORE_NUMBERS and (after.isdigit() or after in "([")) or word in INSIDE:
         return after != ""
+    if word in _YEARS and after.isupper():
+        return not text[max(start, found.start() - 2) : found.start()].strip().isdigit()
     if word in AT_ENDS:
         return after != "" and not after.isupper() and not after.isdigit()
     if len(word) == 1 and word.isalpha() and found[0].isupper():
@@ -93,22 +99,25 @@ def _worked(text: str, start: int, until: int, blocks: Blocks) -> Iterator[int]:
     """Ends of steps within one line, each behind a completed calculation."""
     if text.find("=", start, until) < 0:
         return
-    at = start
-    while (result := _RESULT.search(text, at, until)) is not None:
-        at = result.end()
-        for blank in _NEXT.finditer(text, at, until):
+    at, split = start, False
+    result = _RESULT.search(text, start, until)
+    while result is not None:
+        for blank in _NEXT.finditer(text, at if split else result.end(), until):
             if blocks and blocks.around(blank.end()) is not None:
                 continue
-            if _opens(text, start, blank, until):
+            if _opens(text, start, blank, until, done=blank.start() >= result.end()):
                 yield blank.start()
                 start = at = blank.end()
+                split = True
                 break
         else:
             return
+        if result.end() <= at:
+            result = _RESULT.search(text, at, until)
 
 
-def _opens(text: str, start: int, blank: "re.Match[str]", until: int) -> bool:
-    """A new step begins behind this blank."""
+def _opens(text: str, start: int, blank: "re.Match[str]", until: int, *, done: bool) -> bool:
+    """A new step begins behind this blank; before the calculation is `done`, only at a word that opens a clause."""
     found = _PREVIOUS.search(text, max(start, blank.start() - 40), blank.start())
     previous = found[0] if found else ""
     if not previous or not (previous[-1].isalnum() or previous[-1] in ")%]>\"'”’,"):
@@ -116,12 +125,19 @@ def _opens(text: str, start: int, blank: "re.Match[str]", until: int) -> bool:
     if previous.casefold().rstrip(",") in BINDING:
         return False
     if blank["word"] is None:
-        return previous[-1] != "," and _SUM.match(text, blank.end(), until) is not None and not previous[0].isdigit()
+        return (
+            done
+            and previous[-1] != ","
+            and _SUM.match(text, blank.end(), until) is not None
+            and not previous[0].isdigit()
+        )
     word = blank["word"]
     if not word[0].isupper() or (len(word) > 1 and word.isupper()):
         return False
     if word.casefold() in OPENERS:
-        return True
+        return done or not previous[0].isupper()
+    if not done:
+        return False
     if len(word) == 1:
         return word == "A" or word == "I"
     return previous[-1] != "," and not previous[0].isupper() and word.casefold() not in CALENDAR
