@@ -36,7 +36,7 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
     places = Places(layout)
     claims = find_claims(layout, places)
     links = value_links(layout, places)
-    findings = check_record(layout, places, claims)
+    findings = check_record(layout, places, claims, branches=layout.branches, samples=layout.samples)
     calls = _with_tools(layout.calls, thread, store)
     times = [call.times for call in thread.calls]
     return Structure(
@@ -49,7 +49,8 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
             for one in layout.placed.values()
         ),
         calls=tuple(calls), steps=tuple(layout.steps), claims=tuple(claims), links=tuple(links),
-        findings=tuple(findings), selections=tuple(layout.selections), title=_title(layout),
+        findings=tuple(findings), selections=tuple(layout.selections), branches=tuple(layout.branches),
+        samples=tuple(layout.samples), title=_title(layout),
         started=min((one.started for one in times), default=None),
         ended=max((one.last_byte for one in times if one.last_byte is not None), default=None),
         tags=next((call.joins.tags for call in thread.calls if call.joins.tags), None),

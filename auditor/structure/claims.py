@@ -27,7 +27,6 @@ from auditor.structure.cues import cited, cites_prompt
 from auditor.structure.layout import Layout
 from auditor.structure.links import Derivation, Place, Places, found_in
 from auditor.structure.texts import sentences
-from auditor.structure.tree import field_span
 
 _MOST_DECISIONS = 12
 _MOST_SOURCES = 8
@@ -145,7 +144,7 @@ class _Finder:
             if step.span is None or step.message is None:
                 continue
             scores = [
-                field_span(self.layout, step.message, f"/candidates/{index}/score")
+                self.layout.field(step.message, f"/candidates/{index}/score")
                 for index in range(len(selection.scores))
             ]
             scored = self._score_of(selection.candidates[selection.chosen])

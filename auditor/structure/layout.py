@@ -5,11 +5,14 @@
 
 import json
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from auditor.records.canonical import content_id
 from auditor.records.messages import Message, PlacedMessage, Span, part_text, span_text
-from auditor.records.structure import ModelCall, Selection, Step, StepKind
+from auditor.records.structure import Branch, ModelCall, SampleSet, Selection, Step, StepKind
+from auditor.structure.fields import fields
+from auditor.structure.searches import Visited
 from auditor.structure.values import Value, values_in
 
 LABEL = 80
@@ -25,12 +28,17 @@ class Layout:
     calls: list[ModelCall] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+    visits: list[Visited] = field(default_factory=list)
+    """Of a depth-first search, in their order."""
+    samples: list[SampleSet] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     of_call: dict[str, list[Step]] = field(default_factory=dict)
     """Steps cut from the output of a call."""
     _values: dict[tuple[str, int], tuple[Value, ...]] = field(default_factory=dict)
     _starts: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     _lowered: dict[str, str] = field(default_factory=dict)
+    _fields: dict[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def root(self) -> str:
@@ -103,6 +111,13 @@ class Layout:
         inside = values[bisect_left(starts, span.start) : bisect_left(starts, span.end)]
         return tuple(value for value in inside if value.end <= span.end)
 
+    def field(self, message: str, pointer: str) -> Span:
+        """The span of a scalar JSON field of a message's first part; KeyError when there is none."""
+        if message not in self._fields:
+            self._fields[message] = fields(self.part_text(message, 0))
+        start, end = self._fields[message][pointer]
+        return Span(message=message, part=0, start=start, end=end, pointer=pointer)
+
     def may_contain(self, step: Step, wanted: str) -> bool:
         """Quick look before a search: whether a step's text holds these words, whatever their case."""
         if step.span is None:
@@ -129,6 +144,13 @@ def short(text: str) -> str:
     """One line of at most 80 characters."""
     line = " ".join(text.split())
     return line if len(line) <= LABEL else line[: LABEL - 1] + "…"
+
+
+def last_input(layout: Layout, call: ModelCall) -> str:
+    """Text of the last message a call saw."""
+    if not call.inputs:
+        return ""
+    return "\n".join(part_text(part) for part in layout.message(call.inputs[-1]).parts)
 
 
 def arguments_form(arguments: str) -> str:

@@ -21,10 +21,12 @@ from auditor.records.messages import (
     place,
 )
 from auditor.records.structure import ModelCall, Step
+from auditor.structure.choices import choices
 from auditor.structure.echoes import MOST_LINES, lines, tasks
 from auditor.structure.inputs import Joined, RecordedCall, RecordedSpan, RecordedTranscript, Thread
 from auditor.structure.layout import Layout, arguments_form, short, whole
 from auditor.structure.texts import cut
+from auditor.structure.tree import is_event
 from auditor.structure.uses import ended, said_by, unheard
 
 
@@ -97,20 +99,35 @@ class _Cutter:
         self._call(model_call, outputs, grade=join.grade, rule=join.rule)
 
     def transcript(self, recorded: RecordedTranscript) -> None:
-        """An imported run: every assistant message is taken as one call that saw all messages before it."""
-        placed = place(tuple(recorded.messages), self.layout.root)
-        for index, one in enumerate(placed):
-            if one.message.role != "assistant":
-                self._input(one, None)
-                continue
-            tokens, cost = recorded.counted.get(index, (None, None))
-            model_call = ModelCall(
-                id=content_id({"record": recorded.id, "index": index}), record=recorded.id,
-                model=recorded.transcript.model, model_digest="unknown", dialect=None,
-                inputs=tuple(before.id for before in placed[:index]), outputs=(one.id,), tools=None, settings={},
-                at=None, tokens=tokens, cost=cost,
-            )  # fmt: skip
-            self._call(model_call, [one], grade="recorded", rule="transcript")
+        """An imported run: every assistant message is taken as one call that saw all messages before it, except those
+        that the file says are choices of one call. What follows choices goes on from the first."""
+        messages = recorded.messages
+        groups = choices(recorded.transcript.facts, messages, self.layout.gaps)
+        before: list[str] = []
+        index, last = 0, self.layout.root
+        while index < len(messages):
+            count = groups.get(index, 1)
+            group = [place((one,), last)[0] for one in messages[index : index + count]]
+            last = group[0].id
+            if group[0].message.role == "assistant":
+                self._answered(recorded, index, group, tuple(before))
+            elif is_event(group[0]):
+                self.layout.add_message(group[0])
+            else:
+                self._input(group[0], None)
+            before.append(last)
+            index += count
+
+    def _answered(
+        self, recorded: RecordedTranscript, index: int, group: Sequence[PlacedMessage], before: tuple[str, ...]
+    ) -> None:
+        tokens, cost = recorded.counted.get(index, (None, None))
+        call = ModelCall(
+            id=content_id({"record": recorded.id, "index": index}), record=recorded.id,
+            model=recorded.transcript.model, model_digest="unknown", dialect=None, inputs=before,
+            outputs=tuple(one.id for one in group), tools=None, settings={}, at=None, tokens=tokens, cost=cost,
+        )  # fmt: skip
+        self._call(call, group, grade="recorded", rule="transcript")
 
     def use(self, recorded: RecordedSpan) -> None:
         """A tool that ran or a retrieval, as its span tells it, where no call's messages do."""
@@ -245,7 +262,7 @@ class _Cutter:
             "model_call", parent=cause.id if cause else None, call=call.id, message=None, span=None, label=call.model,
             at=call.at, grade=grade, rule=rule,
         )  # fmt: skip
-        for placed in outputs:
+        for placed in {one.id: one for one in outputs}.values():  # equal choices are one message
             self._followers.setdefault(placed.parent, []).append(placed.id)
             self._said[message_id(placed.message, None)] = placed.id
             self.layout.add_message(placed)

@@ -1,53 +1,72 @@
-"""Trees of thoughts: which calls proposed, which scored, what the selector took, which call answered.
+"""Trees of thoughts: which texts were proposed, what each was valued at, what the selector kept, which call answered.
 
-Two sources, in this order: a recorder's selection events (exact inputs and choice of the selector), else the shape of
-the prompts (three or more calls that share system prompt and opening line and none of which continues another), which
-is marked inferred.
+Two sources, in this order: a recorder's events (searches.py), in spans or in a transcript; else the shape of the
+prompts (three or more calls that share system prompt and opening line and none of which continues another), which is
+marked inferred. How nodes find their parents is in branches.py.
 """
 
-import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from auditor.records.messages import Message, PlacedMessage, Span, Text, message_id, part_text
+from auditor.records.messages import Message, PlacedMessage, Text, message_id, part_text
 from auditor.records.structure import ModelCall, Selection, Step
 from auditor.records.telemetry import SELECTION_ATTRIBUTE
+from auditor.structure.branches import Branches
 from auditor.structure.inputs import RecordedSpan, Thread
-from auditor.structure.layout import Layout, short
-from auditor.structure.values import json_values
+from auditor.structure.layout import Layout, last_input, short
+from auditor.structure.searches import Choice, Visited, Walk, is_search, read_search
 
 _PROPOSES = re.compile(r"\b(?:propose|option|next step|suggest|candidate)", re.IGNORECASE)
 _SCORES = re.compile(r"\b(?:score|rate|evaluate|value|grade)\b", re.IGNORECASE)
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
+_MOST_LOOKS = 1_000_000
+"""Texts that are searched for another one, per run: a bound on time, far above what a run needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A selector's inputs and choice as recorded."""
+class _Told:
+    """An event that could be read."""
 
+    said: Choice | Walk
     text: str
-    """The recorded JSON text."""
-    selector: str
-    texts: tuple[str, ...]
-    scores: tuple[float, ...]
-    chosen: int
     at: str | None
+    message: str | None
+    """Where it stands in a transcript; None for a span's."""
 
 
 def mark(layout: Layout, thread: Thread) -> None:
     """Turn answers into branches and scores and add selection steps, where the run is a tree."""
-    choices = recorded_choices(thread.spans, layout.gaps)
-    if choices:
-        _mark_recorded(layout, choices)
+    told = _told(layout, thread)
+    if told:
+        _Marker(layout).recorded(told)
     else:
         _mark_by_shape(layout)
 
 
-def recorded_choices(spans: Sequence[RecordedSpan], gaps: list[str]) -> list[Choice]:
-    """Selection events in order of time, then of ledger position; unreadable ones become gaps."""
+def _told(layout: Layout, thread: Thread) -> list[_Told]:
+    """Events of the transcript as they stand, then of spans in order of time and of ledger position."""
+    texts: list[tuple[str | None, str | None, str]] = []
+    if thread.transcript is not None:
+        texts += [(one.id, None, part_text(one.message.parts[0])) for one in layout.placed.values() if is_event(one)]
+    texts += [(None, at or None, text) for at, text in _texts_of(thread.spans)]
+    found = []
+    for message, at, text in texts:
+        said = read_search(text)
+        if said is None:
+            layout.gaps.append("a selection event could not be read")
+        else:
+            found.append(_Told(said=said, text=text, at=at, message=message))
+    return found
+
+
+def is_event(placed: PlacedMessage) -> bool:
+    """Whether a message is a recorder's event of a search; such a message is no prompt."""
+    parts = placed.message.parts
+    return placed.message.role == "event" and len(parts) == 1 and is_search(part_text(parts[0]))
+
+
+def _texts_of(spans: Sequence[RecordedSpan]) -> list[tuple[str, str]]:
     texts: list[tuple[str, int, str]] = []
     for recorded in spans:
         own = recorded.span.attributes.get(SELECTION_ATTRIBUTE)
@@ -57,131 +76,165 @@ def recorded_choices(spans: Sequence[RecordedSpan], gaps: list[str]) -> list[Cho
             inner = event.attributes.get(SELECTION_ATTRIBUTE)
             if isinstance(inner, str):
                 texts.append((event.at or recorded.span.started or "", recorded.position, inner))
-    found = []
-    for at, _, text in sorted(texts, key=lambda one: one[:2]):
-        choice = _read(text, at or None)
-        if choice is None:
-            gaps.append("a selection event could not be read")
-        else:
-            found.append(choice)
-    return found
+    return [(at, text) for at, _, text in sorted(texts, key=lambda one: one[:2])]
 
 
-def _read(text: str, at: str | None) -> Choice | None:
-    try:
-        data: Any = json.loads(text)
-        candidates = [(str(one["text"]), float(one["score"])) for one in data["candidates"]]
-        chosen = data["chosen"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    if type(chosen) is not int or not 0 <= chosen < len(candidates):
-        return None
-    if not all(math.isfinite(score) for _, score in candidates):
-        return None
-    return Choice(
-        text=text, selector=str(data.get("selector", "unknown")), texts=tuple(text for text, _ in candidates),
-        scores=tuple(score for _, score in candidates), chosen=chosen, at=at,
-    )  # fmt: skip
+class _Marker:
+    """Ties what the events say to the calls that wrote and scored it, where those were recorded."""
 
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._branches = Branches(layout)
+        self._taken: set[str] = set()
+        self._looks = 0
+        self._texts = {
+            step.id: layout.text(step.span)
+            for step in layout.steps
+            if step.call is not None and step.kind in ("answer", "thought") and step.span is not None
+        }
 
-def _mark_recorded(layout: Layout, choices: Sequence[Choice]) -> None:
-    taken: set[str] = set()
-    event = layout.root
-    for choice in choices:
-        branches = [_branch(layout, text, taken) for text in choice.texts]
-        scores = [
-            _score(layout, text, score, branch, taken)
-            for text, score, branch in zip(choice.texts, choice.scores, branches, strict=True)
-        ]
-        message = Message(role="event", parts=(Text(text=choice.text),))
-        placed = PlacedMessage(id=message_id(message, event), parent=event, message=message)
-        layout.add_message(placed)
-        event = placed.id
-        span = field_span(layout, event, "/chosen")
+    def recorded(self, told: Sequence[_Told]) -> None:
+        layout, event = self._layout, self._layout.root
+        chosen: list[str] = []
+        for one in told:
+            if one.message is None:
+                message = Message(role="event", parts=(Text(text=one.text),))
+                placed = PlacedMessage(id=message_id(message, event), parent=event, message=message)
+                layout.add_message(placed)
+                event = placed.id
+            at = one.message or event
+            if isinstance(one.said, Choice):
+                self._choice(one.said, at, one.at)
+                chosen.append(one.said.candidates[one.said.chosen].text.strip())
+            else:
+                self._walk(one.said, at, one.at)
+        self._lead_on(chosen)
+        self._order()
+        layout.branches = self._branches.all()
+
+    def _choice(self, choice: Choice, message: str, at: str | None) -> None:
+        layout = self._layout
+        branches, scores = [], []
+        for place, one in enumerate(choice.candidates):
+            branches.append(self._branch(one.text, message, f"/candidates/{place}/text", at))
+        for one, branch in zip(choice.candidates, branches, strict=True):
+            scores.append(self._score(one.text, one.score, branch))
         cause = scores[choice.chosen] or branches[choice.chosen]
+        took = choice.candidates[choice.chosen].text
+        label = f"{choice.selector} took {took}"
+        if len(choice.kept) > 1:
+            label = f"{choice.selector} kept {len(choice.kept)} of {len(branches)}, first {took}"
         step = layout.add_step(
-            "selection", parent=cause.id if cause else None, call=None, message=event, span=span,
-            label=f"{choice.selector} took {choice.texts[choice.chosen]}", at=choice.at, rule="selection_event",
+            "selection", parent=cause.id, call=None, message=message, span=layout.field(message, "/chosen"),
+            label=label, at=at, rule="selection_event",
         )  # fmt: skip
-        layout.selections.append(
-            Selection(
-                step=step.id,
-                selector=choice.selector,
-                scores=choice.scores,
-                candidates=tuple(branch.id if branch else "" for branch in branches),
-                chosen=choice.chosen,
-            )  # fmt: skip
-        )
-        if any(branch is None for branch in branches):
-            layout.gaps.append("a candidate of a selection was written by no recorded call")
-    _lead_on(layout, choices, taken)
-    _order(layout)
+        ids = tuple(branch.id for branch in branches)
+        layout.selections.append(Selection(
+            step=step.id, selector=choice.selector, scores=choice.scores, candidates=ids, chosen=choice.chosen,
+            kept=choice.kept,
+        ))  # fmt: skip
+        self._branches.choose(choice, branches, [score.id if score else None for score in scores])
 
+    def _walk(self, walk: Walk, message: str, at: str | None) -> None:
+        for place, visit in enumerate(walk.visits):
+            pointer = f"/visits/{place}/path/{len(visit.path) - 1}"
+            branch = self._branch(visit.path[-1], message, pointer, at)
+            score = None if visit.score is None else self._score(visit.path[-1], visit.score, branch)
+            self._layout.visits.append(Visited(step=branch.id, message=message, place=place, walk=walk))
+            self._branches.visit(walk, visit, branch, score.id if score else None)
 
-def _order(layout: Layout) -> None:
-    """Move every selection right behind the last branch or score it was given."""
-    given: dict[str, str] = {}
-    for selection in layout.selections:
-        inside = {step.id: step.order for step in layout.steps if step.id in selection.candidates}
-        inside |= {step.id: step.order for step in layout.steps if step.kind == "score" and step.parent in inside}
-        if inside:
-            given[selection.step] = max(inside, key=inside.__getitem__)
-    moved = {step.id: step for step in layout.steps if step.id in given}
-    layout.steps[:] = [
-        one
-        for step in layout.steps
-        if step.id not in moved
-        for one in (step, *(moved[own] for own, last in given.items() if last == step.id))
-    ]
-    layout.renumber()
+    def _branch(self, text: str, message: str, pointer: str, at: str | None) -> Step:
+        """The first unclaimed output that contains the text, else the text where the event says it."""
+        layout, wanted = self._layout, text.strip()
+        for call in layout.calls if wanted and self._may_look() else ():
+            for step in layout.of_call.get(call.id, ()):
+                if step.id not in self._texts or step.id in self._taken:
+                    continue
+                if self._may_look() and wanted in self._texts[step.id]:
+                    self._taken.add(step.id)
+                    return layout.replace_step(
+                        step, kind="branch", parent=step.parent, rule="candidate_text", grade="recorded"
+                    )
+        layout.gaps.append("a candidate of a selection was written by no recorded call")
+        return layout.add_step(
+            "branch", parent=None, call=None, message=message, span=layout.field(message, pointer), label=text, at=at,
+            rule="selection_event",
+        )  # fmt: skip
 
-
-def _branch(layout: Layout, text: str, taken: set[str]) -> Step | None:
-    """The first unclaimed output that contains the candidate's text."""
-    wanted = text.strip()
-    for call in layout.calls:
-        for step in layout.of_call.get(call.id, ()):
-            if step.kind not in ("answer", "thought") or step.span is None or step.id in taken:
+    def _score(self, text: str, score: float, branch: Step) -> Step | None:
+        """The first unclaimed output whose prompt ends with the candidate and whose last number is its score."""
+        layout, wanted = self._layout, text.strip()
+        for call in layout.calls if wanted and self._may_look() else ():
+            if call.id == branch.call or not self._may_look() or wanted not in last_input(layout, call):
                 continue
-            if wanted and wanted in layout.text(step.span):
-                taken.add(step.id)
-                return layout.replace_step(
-                    step, kind="branch", parent=step.parent, rule="candidate_text", grade="recorded"
-                )
-    return None
+            for step in layout.of_call.get(call.id, ()):
+                if step.kind != "answer" or step.span is None or step.id in self._taken:
+                    continue
+                numbers = _NUMBERS.findall(self._texts[step.id])
+                if numbers and float(numbers[-1]) == score:
+                    self._taken.add(step.id)
+                    return layout.replace_step(
+                        step, kind="score", parent=branch.id, rule="candidate_in_prompt", grade="recorded"
+                    )
+        return None
+
+    def _may_look(self) -> bool:
+        self._looks += 1
+        if self._looks == _MOST_LOOKS:
+            self._layout.gaps.append(f"only {_MOST_LOOKS} texts were searched for candidates of selections")
+        return self._looks < _MOST_LOOKS
+
+    def _lead_on(self, chosen: Sequence[str]) -> None:
+        """A later call whose prompt holds the chosen text was caused by the selection."""
+        layout = self._layout
+        for selection, text in zip(layout.selections, chosen, strict=True):
+            for call in layout.calls if text and self._may_look() else ():
+                own = layout.of_call.get(call.id, [])
+                if not own or any(step.id in self._taken for step in own):
+                    continue
+                if self._may_look() and text in last_input(layout, call):
+                    layout.replace_step(
+                        own[0], kind=own[0].kind, parent=selection.step, rule="chosen_in_prompt", grade="inferred"
+                    )
+
+    def _order(self) -> None:
+        """Every selection stands right behind the last branch or score it was given; steps of a transcript's event
+        stand where the event does."""
+        layout = self._layout
+        places = {message: place for place, message in enumerate(layout.placed)}
+        scores = {step.parent: step for step in layout.steps if step.kind == "score"}
+        steps = {step.id: step for step in layout.steps}
+        behind: dict[str, str] = {}
+        for selection in layout.selections:
+            given = [steps[one] for one in selection.candidates if one in steps]
+            given += [scores[one.id] for one in given if one.id in scores]
+            if given:
+                behind[selection.step] = max(given, key=lambda one: one.order).id
+        told = {step.id for step in layout.steps if step.rule == "selection_event" and step.call is None}
+        rest = [step for step in layout.steps if step.id not in told]
+        own = [step for step in layout.steps if step.id in told and step.id not in behind]
+        layout.steps[:] = _behind(_merged(rest, own, places), behind, steps)
+        layout.renumber()
 
 
-def _score(layout: Layout, text: str, score: float, branch: Step | None, taken: set[str]) -> Step | None:
-    """The first unclaimed output whose prompt ends with the candidate and whose last number is its score."""
-    for call in layout.calls:
-        if branch is not None and call.id == branch.call:
-            continue
-        if text.strip() not in last_input(layout, call):
-            continue
-        for step in layout.of_call.get(call.id, ()):
-            if step.kind != "answer" or step.span is None or step.id in taken:
-                continue
-            numbers = _NUMBERS.findall(layout.text(step.span))
-            if numbers and float(numbers[-1]) == score:
-                taken.add(step.id)
-                return layout.replace_step(
-                    step, kind="score", parent=branch.id if branch else step.parent, rule="candidate_in_prompt",
-                    grade="recorded",
-                )  # fmt: skip
-    return None
+def _merged(rest: Sequence[Step], own: Sequence[Step], places: dict[str, int]) -> list[Step]:
+    """`own` steps among the others, each before the first one whose message comes later than its own."""
+    found: list[Step] = []
+    waiting = list(reversed(own))
+    for step in rest:
+        here = places.get(step.message or "", -1)
+        while waiting and here > places[waiting[-1].message or ""]:
+            found.append(waiting.pop())
+        found.append(step)
+    return [*found, *reversed(waiting)]
 
 
-def _lead_on(layout: Layout, choices: Sequence[Choice], taken: set[str]) -> None:
-    """A later call whose prompt holds the chosen text was caused by the selection."""
-    for selection, choice in zip(layout.selections, choices, strict=True):
-        chosen = choice.texts[choice.chosen].strip()
-        for call in layout.calls:
-            own = layout.of_call.get(call.id, [])
-            if not own or any(step.id in taken for step in own) or chosen not in last_input(layout, call):
-                continue
-            layout.replace_step(
-                own[0], kind=own[0].kind, parent=selection.step, rule="chosen_in_prompt", grade="inferred"
-            )
+def _behind(order: Sequence[Step], behind: dict[str, str], steps: dict[str, Step]) -> list[Step]:
+    """Selections put behind what they were given."""
+    following: dict[str, list[Step]] = {}
+    for selection, last in behind.items():
+        following.setdefault(last, []).append(steps[selection])
+    return [one for step in order for one in (step, *following.get(step.id, ()))]
 
 
 def _mark_by_shape(layout: Layout) -> None:
@@ -196,37 +249,23 @@ def _mark_by_shape(layout: Layout) -> None:
     scoring = [bool(_SCORES.search(line[0])) for line in asked]
     if sum(proposing) < 2 or not any(scoring):
         return
-    branches: list[Step] = []
+    branches = Branches(layout)
     for call, proposes, scores in zip(calls, proposing, scoring, strict=True):
         for step in list(layout.of_call.get(call.id, ())):
             if step.kind != "answer" or step.span is None:
                 continue
             if scores:
-                parent = next(
-                    (one for one in branches if one.span and layout.text(one.span) in last_input(layout, call)), None
-                )
-                cause = parent.id if parent else step.parent
-                layout.replace_step(step, kind="score", parent=cause, rule="prompt_shape", grade="inferred")
+                parent = branches.proposed_in(last_input(layout, call))
+                cause = parent or step.parent
+                score = layout.replace_step(step, kind="score", parent=cause, rule="prompt_shape", grade="inferred")
+                numbers = _NUMBERS.findall(layout.text(step.span))
+                if parent is not None and numbers:
+                    branches.valued(parent, float(numbers[-1]), score)
             elif proposes:
-                branches.append(
+                branches.propose(
                     layout.replace_step(step, kind="branch", parent=step.parent, rule="prompt_shape", grade="inferred")
                 )
-
-
-def last_input(layout: Layout, call: ModelCall) -> str:
-    """Text of the last message a call saw."""
-    if not call.inputs:
-        return ""
-    return "\n".join(part_text(part) for part in layout.message(call.inputs[-1]).parts)
-
-
-def field_span(layout: Layout, message: str, pointer: str) -> Span:
-    """The span of a scalar JSON field of a message's first part; KeyError when there is none."""
-    values = json_values(layout.part_text(message, 0)) or ()
-    for value in values:
-        if value.pointer == pointer:
-            return Span(message=message, part=0, start=value.start, end=value.end, pointer=pointer)
-    raise KeyError(pointer)
+    layout.branches = branches.all()
 
 
 def _opening(layout: Layout, call: ModelCall) -> tuple[str, str]:

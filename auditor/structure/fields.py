@@ -1,0 +1,61 @@
+"""Where the scalar fields of a JSON text stand, by RFC 6901 pointer. Walks the text once, without recursion."""
+
+import json
+import re
+from collections.abc import Mapping
+
+from auditor.structure.values import Offsets
+
+_MOST_POINTER = 2**12
+"""Characters; fields under longer pointers are left out, or long keys would be copied for each of many fields."""
+_TOKEN = re.compile(r'[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+', re.DOTALL)
+
+
+def fields(text: str) -> Mapping[str, tuple[int, int]]:
+    """Pointer -> UTF-8 bytes [start, end) of a scalar, of a string without its quotes. Empty for a text that is no JSON
+    object or array. Of a key that comes twice the last is taken, as parsers do."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return {}
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    offsets = Offsets(text)
+    found: dict[str, tuple[int, int]] = {}
+    places: list[str | int] = []
+    """Key or index at each open object and array."""
+    above: list[str | None] = []
+    """Pointer of each of them; None where it is too long."""
+    here: str | None = ""
+    awaits_key = False
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in ("{", "["):
+            above.append(here)
+            places.append("" if mark == "{" else 0)
+            awaits_key = mark == "{"
+        elif mark in ("}", "]"):
+            above.pop()
+            places.pop()
+            awaits_key = False
+        elif mark == ",":
+            last = places[-1]
+            awaits_key = isinstance(last, str)
+            if isinstance(last, int):
+                places[-1] = last + 1
+        elif awaits_key:
+            places[-1] = str(json.loads(mark, strict=False))
+            awaits_key = False
+        elif mark != ":" and here is not None:
+            start, end = token.span()
+            quoted = mark[0] == '"'
+            found[here] = offsets[start + quoted], offsets[end - quoted]
+        here = _pointer(above[-1], places[-1]) if above else ""
+    return found
+
+
+def _pointer(above: str | None, key: str | int) -> str | None:
+    own = str(key)
+    if above is None or len(above) + len(own) > _MOST_POINTER:
+        return None
+    return f"{above}/{own.replace('~', '~0').replace('/', '~1')}"
