@@ -8,7 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from auditor.records.evidence import Evidence
 from auditor.records.exchange import Gap, Outcome, Times
 from auditor.records.messages import Cost, Part, Role, Usage
-from auditor.records.structure import Claim, Finding, Selection, Step, ValueLink
+from auditor.records.structure import (
+    Branch,
+    Citation,
+    Claim,
+    Document,
+    Finding,
+    SampleSet,
+    Selection,
+    Step,
+    ValueLink,
+)
 from auditor.records.verdict import Verdict
 from auditor.views.commands import Watermark
 
@@ -154,6 +164,31 @@ class StepView(BaseModel):
     children: int
     excerpt: str | None = Field(description="Recorded text: untrusted. Null where a step has no text or it was erased.")
     claims: list[str] = Field(description="Claims whose source or decision this step is.")
+
+
+class BranchView(BaseModel):
+    """One state of a tree of thoughts."""
+
+    branch: Branch
+    text: str | None = Field(description="Recorded text (at most 400 characters): untrusted. Null where it was erased.")
+
+
+class DocumentView(BaseModel):
+    """One retrieved text, with the citations that resolve to it."""
+
+    document: Document
+    text: str | None = Field(description="Recorded text (at most 400 characters): untrusted. Null where it was erased.")
+    cited: int = Field(description="Citations in answers that resolve to it.")
+
+
+class ShapeView(BaseModel):
+    """The forms a run's reasoning takes beside the plain order of its steps; empty lists where it has none."""
+
+    branches: list[BranchView]
+    selections: list[Selection]
+    samples: list[SampleSet]
+    documents: list[DocumentView]
+    citations: list[Citation]
 
 
 class RedactionView(BaseModel):

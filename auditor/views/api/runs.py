@@ -1,5 +1,6 @@
 """Routes under /runs: lists, steps, messages, verdicts, findings, audits and their progress."""
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -145,6 +146,25 @@ def _part_routes(router: APIRouter, library: Library) -> None:
         items = [verdict_view(stored, verdict) for stored, verdict in found[start : start + limit]]
         return forms.Page(items=items, next=_next(start, limit, len(found)))
 
+    @router.get("/runs/{run:path}/shape", summary="Trees, sample sets, retrieved documents and citations of a run")
+    def shape(run: Id) -> forms.ShapeView:
+        structure = library.structure(run)
+        steps = {step.id: step for step in structure.steps}
+        cited = Counter(citation.document for citation in structure.citations)
+        return forms.ShapeView(
+            branches=[
+                forms.BranchView(branch=one, text=_excerpt(library, steps[one.step]) if one.step in steps else None)
+                for one in structure.branches
+            ],
+            selections=list(structure.selections),
+            samples=list(structure.samples),
+            documents=[
+                forms.DocumentView(document=one, text=_cut(library.quote(one.span)), cited=cited[one.id])
+                for one in structure.documents
+            ],
+            citations=list(structure.citations),
+        )
+
     @router.get("/runs/{run:path}/findings", summary="What the exact record checks found")
     def findings(run: Id, limit: Limit = 200, cursor: Cursor = None) -> forms.Page[Finding]:
         found = library.structure(run).findings
@@ -226,6 +246,10 @@ def _excerpt(library: Library, step: Step) -> str | None:
             text = "\n".join(part_text(part) for part in library.message(step.message).parts)
         except AuditorError:
             return None
+    return _cut(text)
+
+
+def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
 
 

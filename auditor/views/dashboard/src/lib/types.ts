@@ -60,7 +60,23 @@ export interface Run extends RunRow {
   structure: string; structure_version: number; code: string; records: string[]; aliases: string[]; messages: number;
   known_gaps: { record: string | null; gap: { what: string; why: string } }[]; evidence: Record<string, number>; audits: string[];
   outcome: string | null;
-  selections: { step: string; selector: string; scores: number[]; candidates: string[]; chosen: number }[];
+  selections: Selection[];
+}
+export interface Selection { step: string; selector: string; scores: number[]; candidates: string[]; chosen: number; kept: number[] }
+export interface Branch {
+  step: string; parent: string | null; depth: number; score: number | null; scored_by: string | null; fate: "kept" | "pruned" | "open";
+}
+export interface SampleSet {
+  prompt: string; calls: string[]; steps: string[]; answers: (string | null)[]; votes: Record<string, number>; winner: string | null;
+  agreement: number; stated: Span | null; grade: string; rule: string;
+}
+export interface RetrievedDocument {
+  id: string; step: string; span: Span; name: string | null; digest: string; score: number | null; rank: number; rule: string;
+}
+export interface Citation { mark: Span; sentence: Span; document: string | null; rule: string }
+export interface Shape {
+  branches: { branch: Branch; text: string | null }[]; selections: Selection[]; samples: SampleSet[];
+  documents: { document: RetrievedDocument; text: string | null; cited: number }[]; citations: Citation[];
 }
 export interface Step {
   id: string; kind: string; parent: string | null; call: string | null; message: string | null; span: Span | null; label: string;
