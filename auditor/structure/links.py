@@ -80,10 +80,13 @@ class Places:
         return next(self._earlier(place), None)
 
     def _earlier(self, place: Place) -> Iterator[Place]:
+        weighty = place.value.weighty
+        if not (weighty or place.small):
+            return
         for step, group in self._by_key.get(loose_key(place.value), {}).items():
             if step == place.step.id or group[0].index > place.index:
                 return  # steps are in order: what follows is later
-            if not (place.value.weighty or (place.small and group[0].small)):
+            if not (weighty or group[0].small):
                 continue
             yield from (other for other in group if same_value(place.value, other.value))
 
