@@ -63,15 +63,20 @@ def weights_digest(folder: Path) -> str:
 def read_models(path: Path) -> ModelsTable:
     """Read a models file; BadSetup names the line of the first entry that is wrong."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except OSError as fault:
         raise BadSetup(str(path), fault.strerror or "cannot be read", "set AUDITOR_MODELS to a file") from fault
-    except tomllib.TOMLDecodeError as fault:
+    except (ValueError, RecursionError) as fault:  # no TOML, no UTF-8, or a number of thousands of digits
         raise BadSetup(str(path), str(fault), "correct the TOML") from fault
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[model]]"]
     rows = table.get("model", [])
-    return ModelsTable(entries=tuple(_entry(path, text, lines[index], row) for index, row in enumerate(rows)))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadSetup(str(path), "`model` is no table of entries", "begin every entry with [[model]]")
+    found = [number for number, line in enumerate(text.splitlines(), 1) if "".join(line.split()) == "[[model]]"]
+    lines = found if len(found) == len(rows) else [1] * len(rows)
+    return ModelsTable(
+        entries=tuple(_entry(path, text, line, row) for line, row in zip(lines, rows, strict=True))
+    )
 
 
 def _entry(path: Path, text: str, line: int, row: dict[str, Any]) -> ModelEntry:
@@ -81,6 +86,9 @@ def _entry(path: Path, text: str, line: int, row: dict[str, Any]) -> ModelEntry:
     for key in ("name", "weights"):
         if not isinstance(row.get(key), str):
             raise BadSetup(f"{path}:{line}", f"the entry has no {key!r}", f"add {key} = \"…\"")
+    for key in _KEYS & row.keys():
+        if not isinstance(row[key], str):
+            raise BadSetup(_where(path, text, line, key), f"{key} is no text", f"write {key} = \"…\"")
     weights = _file(path, text, line, row, "weights")
     assert weights is not None
     if not (weights / "config.json").is_file():
@@ -99,8 +107,8 @@ def _entry(path: Path, text: str, line: int, row: dict[str, Any]) -> ModelEntry:
 def _file(path: Path, text: str, line: int, row: dict[str, Any], key: str) -> Path | None:
     if key not in row:
         return None
-    place: Path = (path.parent / row[key]).resolve()
-    if not place.exists():
+    place: Path = (path.parent / row[key].replace("\0", "")).resolve()
+    if "\0" in row[key] or not place.exists():
         raise BadSetup(_where(path, text, line, key), f"{row[key]} does not exist", f"correct {key} or remove it")
     return place
 

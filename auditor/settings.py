@@ -116,7 +116,7 @@ def read_settings(environment: Mapping[str, str] | None = None, **flags: Any) ->
 def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:  # no TOML, no UTF-8, or a number of thousands of digits
         raise BadSetup(str(file), str(fault), "correct the TOML") from fault
     except OSError as fault:
         raise BadSetup(str(file), fault.strerror or "cannot be read", "name a file that can be read") from fault

@@ -52,3 +52,20 @@ def test_errors_name_the_line(tmp_path: Path, text: str, line: int) -> None:
     with pytest.raises(BadSetup) as fault:
         read_models(file)
     assert f"models.toml:{line}" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"model = 1", b"model = [1]", b"[model]\nname = 'a'", b"[[model]]\nname = 1\nweights = 'w'", b"\xff",
+        b"[[model]]\nname = 'a'\nweights = 'weights'\ndtype = 3", b'[[model]]\nname = "a"\nweights = "we\\u0000ights"',
+        b"model = [{name = 'a', weights = 'gone'}]", b"x = " + b"9" * 5000,
+    ],
+)  # fmt: skip
+def test_what_is_no_models_file_is_refused_in_words(tmp_path: Path, data: bytes) -> None:
+    folder(tmp_path)
+    file = tmp_path / "models.toml"
+    file.write_bytes(data)
+    with pytest.raises(BadSetup) as fault:
+        read_models(file)
+    assert fault.value.fix and "models.toml" in str(fault.value)

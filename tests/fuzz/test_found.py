@@ -190,3 +190,10 @@ def test_a_usage_inside_a_delta_does_not_stop_an_anthropic_stream(usage: Any) ->
     assembled = anthropic_stream.assemble(events(stream))
     assert assembled.message["usage"] == {"output_tokens": 9}
     assert assembled.message["events"] == [rows[0]]
+
+
+def test_a_number_of_thousands_of_digits_in_the_settings_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "auditor.toml"
+    file.write_text("port = " + "9" * 5000)
+    with pytest.raises(BadSetup, match="correct the TOML"):
+        read_settings({"AUDITOR_CONFIG": str(file)})
