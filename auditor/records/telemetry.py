@@ -69,7 +69,11 @@ RUN_ATTRIBUTE = "auditor.run"
 """Our recorders put the run's id here; it equals the `x-audit-run` header of the same run."""
 SELECTION_ATTRIBUTE = "auditor.selection"
 """JSON text of a branch selector's inputs and choice:
-{"selector": "argmax" | "first", "candidates": [{"text": str, "score": number}], "chosen": index}."""
+{"selector": "argmax", "candidates": [{"text": str, "score": number}], "chosen": index, …}, or visits of a depth-first
+search; the whole form is in auditor.structure.searches."""
+VOTE_ATTRIBUTE = "auditor.vote"
+"""JSON text of a vote over sampled answers: {"winner": text or number}; whatever else it holds (`answers`, `votes`) is
+kept and not read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from auditor.structure.inputs import Thread
 from auditor.structure.layout import Layout, short
 from auditor.structure.links import Places, value_links
 from auditor.structure.record_checks import check_record
+from auditor.structure.samples import mark_samples
 from auditor.structure.segment import lay_out
 from auditor.structure.tree import mark
 
@@ -33,6 +34,7 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
     """
     layout = lay_out(thread)
     mark(layout, thread)
+    mark_samples(layout, thread)
     places = Places(layout)
     claims = find_claims(layout, places)
     links = value_links(layout, places)
@@ -77,7 +79,7 @@ def message_from(data: bytes) -> Message:
 def agent_kind(layout: Layout) -> str:
     """`tree`, `react` or `chain` by shape; `unknown` where the run has no output."""
     kinds = {step.kind for step in layout.steps}
-    if "selection" in kinds or "branch" in kinds:
+    if layout.selections or "branch" in kinds:
         return "tree"
     if "tool_call" in kinds or "tool_result" in kinds:
         return "react"

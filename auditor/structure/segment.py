@@ -25,6 +25,7 @@ from auditor.structure.choices import choices
 from auditor.structure.echoes import MOST_LINES, lines, tasks
 from auditor.structure.inputs import Joined, RecordedCall, RecordedSpan, RecordedTranscript, Thread
 from auditor.structure.layout import Layout, arguments_form, short, whole
+from auditor.structure.samples import is_vote
 from auditor.structure.texts import cut
 from auditor.structure.tree import is_event
 from auditor.structure.uses import ended, said_by, unheard
@@ -111,7 +112,7 @@ class _Cutter:
             last = group[0].id
             if group[0].message.role == "assistant":
                 self._answered(recorded, index, group, tuple(before))
-            elif is_event(group[0]):
+            elif is_event(group[0]) or is_vote(group[0].message):
                 self.layout.add_message(group[0])
             else:
                 self._input(group[0], None)
