@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "safetensors", "tokenizers"}
 COMPOSITION_ROOTS = {
     "auditor.app", "auditor.work", "auditor.follow", "auditor.cli", "auditor.__main__", "auditor.structurer",
-    "auditor.audits", "auditor.access_commands", "auditor.watermarks",
+    "auditor.audits", "auditor.access_commands", "auditor.watermarks", "auditor.rollout",
     "auditor.demo", "auditor.demo.phases", "auditor.demo.processes", "auditor.demo.report", "auditor.demo.screen",
 }  # fmt: skip
 
