@@ -27,7 +27,7 @@ def tracer_provider(endpoint: str, headers: Mapping[str, str] | None = None) -> 
 
 class RunRecorder(BaseCallbackHandler):
     """Spans of one run: a root `invoke_agent`, one `execute_tool` per tool, `retrieve` per search, `select_branch` per
-    choice."""
+    choice, `vote` per vote."""
 
     def __init__(self, tracer: trace.Tracer, run: str, agent: str) -> None:
         self.run = run
@@ -71,6 +71,13 @@ class RunRecorder(BaseCallbackHandler):
         self._select({
             "selector": "depth_first", "prune_below": prune_below, "visits": [{"path": list(path), "score": score}],
         })  # fmt: skip
+
+    def vote(self, answers: Sequence[str | None], winner: str) -> None:
+        """What each sampled chain answered, in the order they were drawn, and which answer won."""
+        span = self._tracer.start_span("vote", context=trace.set_span_in_context(self._opened()))
+        event = {"answers": list(answers), "winner": winner}
+        span.set_attributes(self._common("vote") | {"auditor.vote": json.dumps(event)})
+        span.end()
 
     def _select(self, event: Mapping[str, Any]) -> None:
         span = self._tracer.start_span("select_branch", context=trace.set_span_in_context(self._opened()))

@@ -19,6 +19,7 @@ from agents.plan import plan_and_execute, steps_of
 from agents.react_text import react_text
 from agents.recorders.spans import RunRecorder
 from agents.retrieval import rank, retrieval
+from agents.samples import samples
 from agents.selectors import choose
 from agents.tools import lookup
 from agents.tree import breadth_first, depth_first, tree
@@ -98,6 +99,18 @@ def test_selectors() -> None:
     assert choose("first", [1, 9]) == (0,)
     assert choose("greedy", [1, 3, 2, 3], 3) == (1, 3, 2)
     assert choose("moon", [1]) is None and choose("argmax", []) is None
+
+
+def test_samples_vote_and_the_first_of_equals_wins(told: Any) -> None:
+    recorder, spans = told
+    drawn = iter(["so 7", "so 5", "hm", "so 5", "so 7"])
+    model = Scripted(rule=lambda _: next(drawn))
+    last = lambda text: text.split()[-1] if "so" in text else None  # noqa: E731
+    assert samples(model, "s", "?", 5, last, recorder) == "7"
+    (span,) = spans()
+    assert json.loads(span["auditor.vote"]) == {"answers": ["7", "5", None, "5", "7"], "winner": "7"}
+    with pytest.raises(ValueError, match="none of 2 chains"):
+        samples(Scripted(rule=lambda _: "hm"), "s", "?", 2, last, recorder)
 
 
 def test_react_in_text_asks_reads_and_answers() -> None:
