@@ -2,8 +2,8 @@
 
 Of an answer's text, first that applies:
 
-1. what is boxed, or stands behind "the answer is"; else its first line where a mark (`Answer:`, `####`) announced it,
-   else its last line;
+1. what is boxed; else its first line where a mark (`Answer:`, `####`) announced it; else what stands behind "the
+   answer is"; else its last line;
 2. of that, a single value: its normal form (`$1,234.00` is `1234`, `Answer: 5 %` is `5%`);
 3. a formula (digits, operators, brackets): itself without blanks, `×` as `*`, `÷` as `/`;
 4. several values in a sentence: the last number, which the sentence arrives at;
@@ -23,7 +23,7 @@ _MOST = 2000
 _FORMULA = re.compile(r"[0-9.,+\-*/×÷−^=()\[\]{}$€£¥%\s]+")
 _NEGATION = re.compile(r"\b(?:no|not|none|never|cannot|unable|impossible)\b|n['’]t\b", re.IGNORECASE)
 _AS = str.maketrans({"×": "*", "÷": "/", "−": "-"})
-_OUTSIDE = " \t\r*_`#>"
+_OUTSIDE = " \t\r*_`#>\"“”"
 _STOPS = ".!?。！？।؟"
 
 
@@ -33,7 +33,7 @@ def normal_answer(text: str, *, marked: bool) -> str | None:
     Args:
         marked: a mark announced the text as the answer.
     """
-    said = decided(text)
+    said = decided(text) if not marked or "boxed" in text else None
     lines = [line for line in (text[slice(*said)] if said else text).splitlines() if line.strip(_OUTSIDE)]
     if not lines:
         return None
@@ -48,7 +48,7 @@ def normal_answer(text: str, *, marked: bool) -> str | None:
     numbers = [one for one in values if one.number is not None]
     if numbers and not denies:
         return _value(numbers[-1])
-    return " ".join(line.casefold().split()).rstrip(_STOPS) or None
+    return " ".join(line.casefold().split()).rstrip(_STOPS + _OUTSIDE) or None
 
 
 def _value(value: Value) -> str:
