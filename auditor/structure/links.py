@@ -66,9 +66,11 @@ class Places:
                 place = Place(index=len(self.all), step=step, span=span, value=value, small=small)
                 self.all.append(place)
                 self._by_key.setdefault(loose_key(value), {}).setdefault(step.id, []).append(place)
-                self._of_step.setdefault(step.id, []).append(place)
+                if not value.written:
+                    self._of_step.setdefault(step.id, []).append(place)
 
     def of_step(self, step: Step) -> list[Place]:
+        """Values of a step but those in words: `two` says how many more often than it says a value."""
         return self._of_step.get(step.id, [])
 
     def same(self, place: Place) -> list[Place]:
