@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from auditor.records.canonical import content_id
+from auditor.records.lines import Line
 from auditor.records.messages import Cost, Role, Span, Usage
 
 StepKind = Literal[
@@ -51,7 +52,7 @@ class ModelCall:
     model: str
     model_digest: str
     dialect: str | None
-    inputs: tuple[str, ...]
+    inputs: Line
     outputs: tuple[str, ...]
     tools: str | None
     """Payload address of the tool schemas (JSON array), or None."""
@@ -166,7 +167,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """A node of a tree of thoughts. Its text is its step's span."""
+    """A node of a tree of thoughts. Its text is its step's span: what it adds to its parent's state."""
 
     step: str
     parent: str | None

@@ -10,6 +10,9 @@ _MOST_POINTER = 2**12
 """Characters; fields under longer pointers are left out, or long keys would be copied for each of many fields."""
 _TOKEN = re.compile(r'[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+', re.DOTALL)
 
+_UNIT = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|[^\\]+", re.DOTALL)
+"""A pair of surrogates, another escape, or plain text."""
+
 
 def fields(text: str) -> Mapping[str, tuple[int, int]]:
     """Pointer -> UTF-8 bytes [start, end) of a scalar, of a string without its quotes. Empty for a text that is no JSON
@@ -52,6 +55,21 @@ def fields(text: str) -> Mapping[str, tuple[int, int]]:
             found[here] = offsets[start + quoted], offsets[end - quoted]
         here = _pointer(above[-1], places[-1]) if above else ""
     return found
+
+
+def raw_place(content: str, decoded: int) -> int:
+    """Where in a JSON string's content the character stands that is number `decoded` of what it says."""
+    if "\\" not in content:
+        return min(decoded, len(content))
+    at = seen = 0
+    for unit in _UNIT.finditer(content):
+        escaped = unit[0][0] == "\\"
+        count = 1 if escaped else len(unit[0])
+        if seen + count > decoded:
+            return unit.start() if escaped else unit.start() + decoded - seen
+        seen += count
+        at = unit.end()
+    return at
 
 
 def _pointer(above: str | None, key: str | int) -> str | None:

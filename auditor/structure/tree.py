@@ -7,12 +7,13 @@ marked inferred. How nodes find their parents is in branches.py.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from auditor.records.messages import Message, PlacedMessage, Text, message_id, part_text
+from auditor.records.messages import Message, PlacedMessage, Span, Text, message_id, part_text
 from auditor.records.structure import ModelCall, Selection, Step
 from auditor.records.telemetry import SELECTION_ATTRIBUTE
 from auditor.structure.branches import Branches
+from auditor.structure.fields import raw_place
 from auditor.structure.inputs import RecordedSpan, Thread
 from auditor.structure.layout import Layout, last_input, short
 from auditor.structure.searches import Choice, Visited, Walk, is_search, read_search
@@ -114,9 +115,10 @@ class _Marker:
 
     def _choice(self, choice: Choice, message: str, at: str | None) -> None:
         layout = self._layout
+        ties = self._branches.ties(choice)
         branches, scores = [], []
-        for place, one in enumerate(choice.candidates):
-            branches.append(self._branch(one.text, message, f"/candidates/{place}/text", at))
+        for place, (one, tie) in enumerate(zip(choice.candidates, ties, strict=True)):
+            branches.append(self._branch(one.text, message, f"/candidates/{place}/text", at, tie.begun))
         for one, branch in zip(choice.candidates, branches, strict=True):
             scores.append(self._score(one.text, one.score, branch))
         cause = scores[choice.chosen] or branches[choice.chosen]
@@ -133,7 +135,7 @@ class _Marker:
             step=step.id, selector=choice.selector, scores=choice.scores, candidates=ids, chosen=choice.chosen,
             kept=choice.kept,
         ))  # fmt: skip
-        self._branches.choose(choice, branches, [score.id if score else None for score in scores])
+        self._branches.choose(choice, branches, [score.id if score else None for score in scores], ties)
 
     def _walk(self, walk: Walk, message: str, at: str | None) -> None:
         for place, visit in enumerate(walk.visits):
@@ -143,23 +145,32 @@ class _Marker:
             self._layout.visits.append(Visited(step=branch.id, message=message, place=place, walk=walk))
             self._branches.visit(walk, visit, branch, score.id if score else None)
 
-    def _branch(self, text: str, message: str, pointer: str, at: str | None) -> Step:
-        """The first unclaimed output that contains the text, else the text where the event says it."""
-        layout, wanted = self._layout, text.strip()
-        for call in layout.calls if wanted and self._may_look() else ():
+    def _branch(self, text: str, message: str, pointer: str, at: str | None, begun: int = 0) -> Step:
+        """The first unclaimed output that contains the text, or what it adds to its parent's; else what it adds, where
+        the event says it. The parent's text is its first `begun` characters."""
+        layout, own = self._layout, text[begun:]
+        for wanted in dict.fromkeys((text.strip(), own.strip())):
+            written = self._written(wanted) if wanted else None
+            if written is not None:
+                self._taken.add(written.id)
+                return layout.replace_step(
+                    written, kind="branch", parent=written.parent, rule="candidate_text", grade="recorded"
+                )
+        layout.gaps.append("a candidate of a selection was written by no recorded call")
+        return layout.add_step(
+            "branch", parent=None, call=None, message=message, span=_behind_parent(layout, message, pointer, begun),
+            label=own, at=at, rule="selection_event",
+        )  # fmt: skip
+
+    def _written(self, wanted: str) -> Step | None:
+        layout = self._layout
+        for call in layout.calls if self._may_look() else ():
             for step in layout.of_call.get(call.id, ()):
                 if step.id not in self._texts or step.id in self._taken:
                     continue
                 if self._may_look() and wanted in self._texts[step.id]:
-                    self._taken.add(step.id)
-                    return layout.replace_step(
-                        step, kind="branch", parent=step.parent, rule="candidate_text", grade="recorded"
-                    )
-        layout.gaps.append("a candidate of a selection was written by no recorded call")
-        return layout.add_step(
-            "branch", parent=None, call=None, message=message, span=layout.field(message, pointer), label=text, at=at,
-            rule="selection_event",
-        )  # fmt: skip
+                    return step
+        return None
 
     def _score(self, text: str, score: float, branch: Step) -> Step | None:
         """The first unclaimed output whose prompt ends with the candidate and whose last number is its score."""
@@ -215,6 +226,15 @@ class _Marker:
         own = [step for step in layout.steps if step.id in told and step.id not in behind]
         layout.steps[:] = _behind(_merged(rest, own, places), behind, steps)
         layout.renumber()
+
+
+def _behind_parent(layout: Layout, message: str, pointer: str, begun: int) -> Span:
+    """The span of a JSON string without its first characters."""
+    whole = layout.field(message, pointer)
+    if not begun:
+        return whole
+    content = layout.text(whole)
+    return replace(whole, start=whole.start + len(content[: raw_place(content, begun)].encode()))
 
 
 def _merged(rest: Sequence[Step], own: Sequence[Step], places: dict[str, int]) -> list[Step]:

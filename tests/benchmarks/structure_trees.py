@@ -172,9 +172,17 @@ def breadth_first(figures: dict[str, Any], bars: list[dict[str, Any]], lines: li
 
 
 def _nodes_told(run: Run) -> list[tuple[Any, ...]]:
-    text = {one.step: run.text(run.steps[one.step].span) for one in run.structure.branches}
+    text = _states(run)
     return [(one.depth, text[one.step], one.score, text[one.parent] if one.parent else "")
             for one in run.structure.branches]  # fmt: skip
+
+
+def _states(run: Run) -> dict[str, str]:
+    """The state each node stands for: the texts from the root to it."""
+    states: dict[str, str] = {}
+    for one in run.structure.branches:
+        states[one.step] = states.get(one.parent or "", "") + run.text(run.steps[one.step].span)
+    return states
 
 
 def _nodes_logged(entry: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -188,10 +196,10 @@ def _nodes_logged(entry: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 def _kept_told(run: Run) -> list[Any]:
     """Of each selection the kept texts in order; and how often each text of each depth was kept or pruned."""
-    fates = {one.step: one.fate for one in run.structure.branches}
+    fates, states = {one.step: one.fate for one in run.structure.branches}, _states(run)
     told: list[Any] = []
     for one in run.structure.selections:
-        texts = [run.text(run.steps[own].span) for own in one.candidates]
+        texts = [states[own] for own in one.candidates]
         told.append([texts[at] for at in one.kept])
         told.append(Counter((text, fates[own]) for text, own in zip(texts, one.candidates, strict=True)))
     return told
@@ -213,8 +221,8 @@ def _solved(run: Run) -> bool:
     """Whether a kept state of the last selection ends in an expression of the puzzle's numbers that is 24."""
     asked = next(one for one in run.structure.steps if one.kind == "prompt")
     numbers = sorted(run.text(asked.span).split())
-    last = run.structure.selections[-1]
-    return any(_is_24(run.text(run.steps[last.candidates[at]].span), numbers) for at in last.kept)
+    last, states = run.structure.selections[-1], _states(run)
+    return any(_is_24(states[last.candidates[at]], numbers) for at in last.kept)
 
 
 def _is_24(state: str, numbers: list[str]) -> bool:
