@@ -88,6 +88,8 @@ class _Marker:
         self._branches = Branches(layout)
         self._taken: set[str] = set()
         self._looks = 0
+        self._found = len(layout.steps)
+        """Steps before any event was read; those behind are of events."""
         self._texts = {
             step.id: layout.text(step.span)
             for step in layout.steps
@@ -221,9 +223,9 @@ class _Marker:
             given += [scores[one.id] for one in given if one.id in scores]
             if given:
                 behind[selection.step] = max(given, key=lambda one: one.order).id
-        told = {step.id for step in layout.steps if step.rule == "selection_event" and step.call is None}
-        rest = [step for step in layout.steps if step.id not in told]
-        own = [step for step in layout.steps if step.id in told and step.id not in behind]
+        made = layout.steps[self._found :]
+        own = [step for step in made if step.id not in behind]
+        rest = layout.steps[: self._found]
         layout.steps[:] = _behind(_merged(rest, own, places), behind, steps)
         layout.renumber()
 
