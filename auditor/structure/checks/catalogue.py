@@ -12,6 +12,7 @@ from auditor.structure.checks import (
     selector,
     stated_value,
     success_after_error,
+    vote,
 )
 from auditor.structure.checks.protocol import Check
 
@@ -31,6 +32,7 @@ CHECKS: Mapping[str, Check] = table((
     ("stated_value", stated_value.check),
     ("argument_source", argument_source.check),
     ("selector", selector.check),
+    ("vote", vote.check),
     ("claimed_action", claimed_action.check),
     ("success_after_error", success_after_error.check),
 ))  # fmt: skip
