@@ -20,13 +20,13 @@ citations (values are found in any script).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from auditor.records.messages import Span, ToolCall, ToolResult
 from auditor.records.structure import Claim, ClaimType, ModelCall, Step, claim_id
 from auditor.structure.cues import cited, cites_prompt
 from auditor.structure.layout import Layout
 from auditor.structure.links import Derivation, Place, Places, found_in
-from auditor.structure.texts import sentences
 
 _MOST_DECISIONS = 12
 _MOST_SOURCES = 8
@@ -65,12 +65,10 @@ def sentence_around(layout: Layout, step: Step, span: Span) -> str:
     """The sentence of a step that a span lies in."""
     if step.span is None:
         return ""
-    text = layout.text(step.span)
-    data = text.encode()
-    for start, end in sentences(text):
-        if start <= span.start - step.span.start < end:
-            return data[start:end].decode()
-    return text
+    for start, end in layout.sentences_of(step.span):
+        if start <= span.start < end:
+            return layout.text(replace(step.span, start=start, end=end))
+    return layout.text(step.span)
 
 
 def decisions(layout: Layout, places: Places, step: Step) -> list[Place]:
@@ -85,7 +83,7 @@ def decisions(layout: Layout, places: Places, step: Step) -> list[Place]:
         return []
     numbers = [place for place in own if place.value.number is not None]
     main = (numbers or own)[-1]
-    if len(sentences(layout.text(step.span))) <= 1:
+    if len(layout.sentences_of(step.span)) <= 1:
         return [main]
     others = {place.value.key: place for place in own if place.value.weighty}
     others.pop(main.value.key, None)
@@ -98,6 +96,19 @@ class _Finder:
         self.places = places
         self.found: dict[str, Claim] = {}
         self._names = tool_names(layout)
+        self._tools: dict[str, list[Step]] = {}
+        """Name of a tool → its results, in order."""
+        self._prompts: dict[str, list[Step]] = {}
+        """Message → the prompts in it."""
+        self._scores: dict[str, Step] = {}
+        """Branch → the first step that scores it."""
+        for step in layout.steps:
+            if step.id in self._names:
+                self._tools.setdefault(self._names[step.id], []).append(step)
+            elif step.kind == "prompt" and step.message is not None:
+                self._prompts.setdefault(step.message, []).append(step)
+            elif step.kind == "score" and step.parent is not None:
+                self._scores.setdefault(step.parent, step)
         self._calls = {call.id: call for call in layout.calls}
         self._chosen = {
             selection.candidates[selection.chosen] for selection in layout.selections if selection.candidates
@@ -144,10 +155,9 @@ class _Finder:
             if step.span is None or step.message is None:
                 continue
             scores = [
-                self.layout.field(step.message, f"/candidates/{index}/score")
-                for index in range(len(selection.scores))
+                self.layout.field(step.message, f"/candidates/{index}/score") for index in range(len(selection.scores))
             ]
-            scored = self._score_of(selection.candidates[selection.chosen])
+            scored = self._scores.get(selection.candidates[selection.chosen])
             if scored is not None:
                 self._add(
                     "score_branch", "stated", scores, step.span, scored, step, "selection_event", call=scored.call
@@ -155,7 +165,7 @@ class _Finder:
 
     def _sources_of_answer(self, step: Step, call: ModelCall, place: Place) -> None:
         sentence = sentence_around(self.layout, step, place.span)
-        names = sorted({name for one, name in self._names.items() if self._sees(call, self._steps[one])})
+        names = sorted(name for name, ran in self._tools.items() if any(self._sees(call, one) for one in ran))
         cites = cited(sentence, names)
         by_step = self._visible(self.places.same(place), call, place.span)
         chosen = self._branch_spans(call)
@@ -183,13 +193,17 @@ class _Finder:
 
     def _operands(self, step: Step, call: ModelCall, place: Place) -> None:
         """No copy in sight: the operands of a one-step derivation of the decision that the call could see."""
-        seen = [one for one in self.places.all if self._seen(call, place.span, one.span)]
-        derivation: Derivation | None = self.places.derived(place, seen)
+        derivation: Derivation | None = self.places.derived_from(
+            place, lambda one: self._seen(call, place.span, one.span)
+        )
         for operand in (derivation.left, derivation.right) if derivation else ():
             kinds: dict[str, ClaimType] = {"prompt": "prompt_answer", "tool_result": "tool_answer"}
             # A value that the text repeats (`add 7` … `+ 7`) was given by the last place outside the model's own words.
-            given = [one for one in seen if one.step.kind in kinds and one.value.key == operand.value.key]
-            one = given[-1] if given and operand.step.kind == "thought" and not self._is_result(operand) else operand
+            one = operand
+            if operand.step.kind == "thought" and not self._is_result(operand):
+                alike = reversed(self.places.alike(operand.value))
+                given = (one for one in alike if one.step.kind in kinds and self._seen(call, place.span, one.span))
+                one = next(given, operand)
             if derivation and one.step.kind in kinds:
                 self._add(kinds[one.step.kind], "available", [one.span], place.span, one.step, step,
                           f"operand_of_{derivation.rule}")  # fmt: skip
@@ -201,13 +215,13 @@ class _Finder:
 
     def _cited_elsewhere(self, step: Step, call: ModelCall, place: Place, cites: tuple[frozenset[str], str]) -> None:
         """The sentence names a tool whose result does not hold the value: its only value of that kind is the source."""
-        results = [self._steps[one] for one, name in self._names.items() if name in cites[0]]
-        results = [one for one in results if self._sees(call, one)]
-        if not results:
+        seen = (next((one for one in reversed(self._tools[name]) if self._sees(call, one)), None) for name in cites[0])
+        result = max((one for one in seen if one is not None), key=lambda one: one.order, default=None)
+        if result is None:
             return
-        alike = [one for one in self.places.of_step(results[-1]) if one.value.kind == place.value.kind]
+        alike = [one for one in self.places.of_step(result) if one.value.kind == place.value.kind]
         if len(alike) == 1:
-            self._add("tool_answer", "stated", [alike[0].span], place.span, results[-1], step, f"cited_tool+{cites[1]}")
+            self._add("tool_answer", "stated", [alike[0].span], place.span, result, step, f"cited_tool+{cites[1]}")
 
     def _chain(self, step: Step, call: ModelCall, target: Span, type_: ClaimType) -> None:
         """Every thought of the same output before the decision."""
@@ -249,11 +263,7 @@ class _Finder:
 
     def _branch_spans(self, call: ModelCall) -> list[Span]:
         """Where the texts of chosen branches stand in the last message a call saw."""
-        prompts = [
-            step
-            for step in self.layout.steps
-            if step.kind == "prompt" and call.inputs and step.message == call.inputs[-1]
-        ]
+        prompts = self._prompts.get(call.inputs[-1], []) if call.inputs else []
         spans = []
         for branch in sorted(self._chosen):
             own = self._steps[branch]
@@ -261,14 +271,11 @@ class _Finder:
                 spans += [span for _, span in found_in(self.layout, prompts, self.layout.text(own.span))]
         return spans
 
-    def _score_of(self, branch: str) -> Step | None:
-        return next((step for step in self.layout.steps if step.kind == "score" and step.parent == branch), None)
-
     def _by_word(self, step: Step, call: ModelCall, place: Place) -> dict[str, list[Span]]:
-        earlier = [one for one in self.layout.steps[: step.order] if one.kind in ("prompt", "tool_result")]
-        seen = [one for one in earlier if self._sees(call, one)]
         by_step: dict[str, list[Span]] = {}
         if place.value.weighty:
+            texts = self.layout.with_words(place.value.text, step.order)
+            seen = [one for one in texts if self._sees(call, one)]
             for one, span in found_in(self.layout, seen, place.value.text):
                 by_step.setdefault(one.id, []).append(span)
         return by_step
@@ -294,11 +301,12 @@ class _Finder:
     ) -> None:  # fmt: skip
         kept = tuple(dict.fromkeys(sources))[:_MOST_SOURCES]
         own = claim_id(type_, kept, target, "depends_on")
-        self.found.setdefault(own, Claim(
-            id=own, type=type_, status=status, relation="depends_on", sources=kept, target=target,  # type: ignore[arg-type]
-            source_step=source.id, target_step=decided.id, call=call or decided.call or "", found_by=found_by,
-            text=self._sentence(type_, kept, target, source, decided),
-        ))  # fmt: skip
+        if own not in self.found:
+            self.found[own] = Claim(
+                id=own, type=type_, status=status, relation="depends_on", sources=kept, target=target,  # type: ignore[arg-type]
+                source_step=source.id, target_step=decided.id, call=call or decided.call or "", found_by=found_by,
+                text=self._sentence(type_, kept, target, source, decided),
+            )  # fmt: skip
 
     def _sentence(self, type_: ClaimType, sources: Sequence[Span], target: Span, source: Step, decided: Step) -> str:
         what = {

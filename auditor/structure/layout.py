@@ -4,18 +4,22 @@
 """
 
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from auditor.records.canonical import content_id
-from auditor.records.messages import Message, PlacedMessage, Span, part_text, span_text
+from auditor.records.messages import Message, PlacedMessage, Span, part_text
 from auditor.records.structure import Branch, ModelCall, SampleSet, Selection, Step, StepKind
 from auditor.structure.fields import fields
 from auditor.structure.searches import Visited
+from auditor.structure.texts import sentences
 from auditor.structure.values import Value, values_in
 
 LABEL = 80
+_WORD = re.compile(r"\w+")
+_FIRST, _LATEST = 16, 48
 
 
 @dataclass
@@ -37,7 +41,12 @@ class Layout:
     """Steps cut from the output of a call."""
     _values: dict[tuple[str, int], tuple[Value, ...]] = field(default_factory=dict)
     _starts: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    _bytes: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    _sentences: dict[tuple[str, int, int, int], list[tuple[int, int]]] = field(default_factory=dict)
     _lowered: dict[str, str] = field(default_factory=dict)
+    _words: dict[str, list[int]] = field(default_factory=dict)
+    _indexed: int = -1
+    _calls: dict[str, ModelCall] = field(default_factory=dict)
     _fields: dict[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
 
     @property
@@ -89,7 +98,18 @@ class Layout:
         return self.placed[message_id].message
 
     def text(self, span: Span) -> str:
-        return span_text(self.message(span.message), span)
+        key = (span.message, span.part)
+        if key not in self._bytes:
+            self._bytes[key] = self.part_text(*key).encode()
+        return self._bytes[key][span.start : span.end].decode()
+
+    def sentences_of(self, span: Span) -> list[tuple[int, int]]:
+        """Byte ranges of the sentences of a span, within its part; cut once."""
+        key = (span.message, span.part, span.start, span.end)
+        if key not in self._sentences:
+            at = span.start
+            self._sentences[key] = [(at + start, at + end) for start, end in sentences(self.text(span))]
+        return self._sentences[key]
 
     def part_text(self, message: str, part: int) -> str:
         return part_text(self.message(message).parts[part])
@@ -118,6 +138,26 @@ class Layout:
         start, end = self._fields[message][pointer]
         return Span(message=message, part=0, start=start, end=end, pointer=pointer)
 
+    def with_words(self, wanted: str, before: int) -> list[Step]:
+        """Prompts and tool results before a step's order that hold the rarest of these words, whatever its case.
+
+        Of very many the first 16 and the last 48, so that a run costs what is in it and not its square.
+        """
+        if len(self.steps) != self._indexed:
+            self._words, self._indexed = {}, len(self.steps)
+            for step in self.steps:
+                if step.kind in ("prompt", "tool_result") and step.span is not None:
+                    for word in set(_WORD.findall(self.text(step.span).lower())):
+                        self._words.setdefault(word, []).append(step.order)
+        holders = [self._words.get(word, []) for word in _WORD.findall(wanted.lower())]
+        if not holders:
+            return []
+        rarest = min(holders, key=len)
+        rarest = rarest[: bisect_left(rarest, before)]
+        if len(rarest) > _FIRST + _LATEST:
+            rarest = [*rarest[:_FIRST], *rarest[-_LATEST:]]
+        return [self.steps[at] for at in rarest]
+
     def may_contain(self, step: Step, wanted: str) -> bool:
         """Quick look before a search: whether a step's text holds these words, whatever their case."""
         if step.span is None:
@@ -127,7 +167,9 @@ class Layout:
         return wanted.lower() in self._lowered[step.id]
 
     def call(self, call_id: str) -> ModelCall:
-        return next(call for call in self.calls if call.id == call_id)
+        if len(self._calls) < len(self.calls):
+            self._calls = {call.id: call for call in self.calls}
+        return self._calls[call_id]
 
 
 def value_span(message: str, part: int, value: Value) -> Span:

@@ -5,7 +5,8 @@ value is no proof of use. Derivations are `a+b`, `a-b`, `a*b`, `a/b` over values
 and are looked for only where no copy was found.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -23,6 +24,8 @@ _SMALL_TEXT = 400
 """In texts up to this many bytes even a single digit counts as a shared value."""
 _MOST_LINKS = 2000
 _MOST_OPERANDS = 80
+_FIRST, _LATEST = 16, 48
+"""Of many places of one value these are looked at."""
 _MOST_TRIES = 1000
 """Values without a copy for which a derivation is looked for; a bound on time, far above what a run needs."""
 
@@ -52,8 +55,9 @@ class Places:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.all: list[Place] = []
-        self._by_key: dict[str, dict[str, list[Place]]] = {}
-        """Loose key → step, in order of the run → places."""
+        self._by_key: dict[str, list[Place]] = {}
+        """Loose key → places, in order of the run."""
+        self._numbers: list[Place] = []
         self._of_step: dict[str, list[Place]] = {}
         for step in layout.steps:
             if step.span is None or step.kind == "selection":
@@ -65,7 +69,9 @@ class Places:
                 span = value_span(step.span.message, step.span.part, value)
                 place = Place(index=len(self.all), step=step, span=span, value=value, small=small)
                 self.all.append(place)
-                self._by_key.setdefault(loose_key(value), {}).setdefault(step.id, []).append(place)
+                self._by_key.setdefault(loose_key(value), []).append(place)
+                if value.number is not None:
+                    self._numbers.append(place)
                 if not value.written:
                     self._of_step.setdefault(step.id, []).append(place)
 
@@ -81,16 +87,34 @@ class Places:
         """The earliest of `same`, without gathering the others."""
         return next(self._earlier(place), None)
 
+    def alike(self, value: Value) -> Sequence[Place]:
+        """All places of a value, in order of the run."""
+        return self._by_key.get(loose_key(value), ())
+
     def _earlier(self, place: Place) -> Iterator[Place]:
+        """Of very many places the first 16 and the last 48, so that a run costs what is in it and not its square."""
         weighty = place.value.weighty
         if not (weighty or place.small):
             return
-        for step, group in self._by_key.get(loose_key(place.value), {}).items():
-            if step == place.step.id or group[0].index > place.index:
-                return  # steps are in order: what follows is later
-            if not (weighty or group[0].small):
-                continue
-            yield from (other for other in group if same_value(place.value, other.value))
+        group = self._by_key.get(loose_key(place.value), [])
+        count = bisect_left(group, place.index, key=_index)
+        while count and group[count - 1].step.id == place.step.id:
+            count -= 1
+        near = range(count) if count <= _FIRST + _LATEST else (*range(_FIRST), *range(count - _LATEST, count))
+        for at in near:
+            other = group[at]
+            if (weighty or other.small) and same_value(place.value, other.value):
+                yield other
+
+    def derived_from(self, place: Place, sees: Callable[[Place], bool]) -> Derivation | None:
+        """One step of arithmetic over the latest earlier numbers that `sees` lets through gives this one."""
+        operands: list[Place] = []
+        for at in range(bisect_left(self._numbers, place.index, key=_index) - 1, -1, -1):
+            if sees(self._numbers[at]):
+                operands.append(self._numbers[at])
+                if len(operands) == _MOST_OPERANDS:
+                    break
+        return self.derived(place, operands[::-1])
 
     def derived(self, place: Place, seen: Sequence[Place]) -> Derivation | None:
         """One step of arithmetic over `seen` that gives this number; the latest operands win."""
@@ -106,6 +130,10 @@ class Places:
             if found is not None:
                 return found
         return None
+
+
+def _index(place: Place) -> int:
+    return place.index
 
 
 def value_links(layout: Layout, places: Places) -> list[ValueLink]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from auditor.records.canonical import content_id
+from auditor.records.lines import Line, Shared
 from auditor.records.messages import (
     Message,
     PlacedMessage,
@@ -25,6 +26,7 @@ from auditor.structure.choices import choices
 from auditor.structure.echoes import MOST_LINES, lines, tasks
 from auditor.structure.inputs import Joined, RecordedCall, RecordedSpan, RecordedTranscript, Thread
 from auditor.structure.layout import Layout, arguments_form, short, whole
+from auditor.structure.prefixes import Prefixes
 from auditor.structure.samples import is_vote
 from auditor.structure.texts import cut
 from auditor.structure.tree import is_event
@@ -52,7 +54,7 @@ class _Cutter:
     def __init__(self, run: str, project: str) -> None:
         self.layout = Layout(run=run, project=project)
         self._tool_calls: dict[str, list[Step]] = {}
-        self._loose: list[Step] = []
+        self._loose: dict[str, Step] = {}
         """Tool-call steps that no result has named yet, in order."""
         self._last: dict[str, Step] = {}
         """Message id → last step cut from it."""
@@ -64,6 +66,9 @@ class _Cutter:
         """Id of an exchange record → id of its model call."""
         self._answers: dict[str, str] = {}
         """Response or conversation id → id of the latest model call that gave or joined it."""
+        self._latest: Step | None = None
+        """The last model call."""
+        self._prefixes = Prefixes(self.layout.root)
         self._event = self.layout.root
         """Id of the last message that a span told of."""
         self._tasks: dict[str, Step] = {}
@@ -74,20 +79,20 @@ class _Cutter:
     def exchange(self, recorded: RecordedCall, join: Joined) -> None:
         """One proxied call: what is new among its inputs, the call, its outputs."""
         call, started = recorded.call, recorded.times.started
-        inputs = place(call.messages, self.layout.root)
+        fresh, inputs = self._prefixes.place(call.messages)
         chained = bool(call.previous or call.conversation)
-        for placed in inputs:
+        for placed in fresh:
             self._input(placed, started, chained=chained)
         if call.unparsed:
             self.layout.gaps.append(f"exchange {recorded.id[:12]} could not be read: {call.unparsed}")
         elif recorded.outcome != "complete":
             self.layout.gaps.append(f"exchange {recorded.id[:12]} ended as {recorded.outcome}")
-        last = inputs[-1].id if inputs else self.layout.root
+        last = inputs[-1] if inputs else self.layout.root
         outputs = [place((output,), last)[0] for output in call.outputs]
         model_call = ModelCall(
             id=content_id({"record": recorded.id, "index": 0}), record=recorded.id,
             model=call.model or recorded.asked or "unknown", model_digest=recorded.model_digest,
-            dialect=recorded.dialect, inputs=tuple(one.id for one in inputs), outputs=tuple(one.id for one in outputs),
+            dialect=recorded.dialect, inputs=inputs, outputs=tuple(one.id for one in outputs),
             tools=None, settings=dict(call.settings), at=started, purpose=recorded.joins.purpose,
             logprobs=call.logprobs, retry_of=self._calls.get(join.retry_of or ""),
             continues=self._answers.get(call.previous or call.conversation or ""), agent=recorded.agent,
@@ -104,14 +109,14 @@ class _Cutter:
         that the file says are choices of one call. What follows choices goes on from the first."""
         messages = recorded.messages
         groups = choices(recorded.transcript.facts, messages, self.layout.gaps)
-        before: list[str] = []
+        before = Shared()
         index, last = 0, self.layout.root
         while index < len(messages):
             count = groups.get(index, 1)
             group = [place((one,), last)[0] for one in messages[index : index + count]]
             last = group[0].id
             if group[0].message.role == "assistant":
-                self._answered(recorded, index, group, tuple(before))
+                self._answered(recorded, index, group, Line(before))
             elif is_event(group[0]) or is_vote(group[0].message):
                 self.layout.add_message(group[0])
             else:
@@ -119,9 +124,7 @@ class _Cutter:
             before.append(last)
             index += count
 
-    def _answered(
-        self, recorded: RecordedTranscript, index: int, group: Sequence[PlacedMessage], before: tuple[str, ...]
-    ) -> None:
+    def _answered(self, recorded: RecordedTranscript, index: int, group: Sequence[PlacedMessage], before: Line) -> None:
         tokens, cost = recorded.counted.get(index, (None, None))
         call = ModelCall(
             id=content_id({"record": recorded.id, "index": index}), record=recorded.id,
@@ -141,7 +144,7 @@ class _Cutter:
         self._event = placed.id
         at, grade, tied = ended(recorded) or None, "recorded", rule
         if asked is None:
-            latest = next((step for step in reversed(self.layout.steps) if step.kind == "model_call"), None)
+            latest = self._latest
             asked = self.layout.add_step(
                 "tool_call", parent=latest.id if latest else None, call=None, message=placed.id,
                 span=whole(placed.id, 0, call.arguments), label=short(f"{call.name}({call.arguments})"),
@@ -150,7 +153,7 @@ class _Cutter:
             if call.call_id:
                 self._tool_calls.setdefault(call.call_id, []).append(asked)
         else:
-            self._loose.remove(asked)
+            del self._loose[asked.id]
             if not call.call_id:
                 grade, tied = "inferred", "name_and_arguments"
         self._last[placed.id] = self.layout.add_step(
@@ -162,14 +165,14 @@ class _Cutter:
     def _asked_for(self, call: ToolCall) -> Step | None:
         """The tool-call step without a result that a tool's span answers."""
         if call.call_id:
-            return next((step for step in self._tool_calls.get(call.call_id, ()) if step in self._loose), None)
+            return next((step for step in self._tool_calls.get(call.call_id, ()) if step.id in self._loose), None)
         label = short(f"{call.name}({call.arguments})")
-        return next((step for step in self._loose if step.label == label), None)
+        return next((step for step in self._loose.values() if step.label == label), None)
 
     def unanswered(self) -> None:
         """Say which tool calls have no recorded result, except those of the last call, which may simply be the end."""
         last = self.layout.calls[-1].id if self.layout.calls else None
-        for step in self._loose:
+        for step in self._loose.values():
             if step.call != last:
                 self.layout.gaps.append(f"tool call {step.label} has no recorded result")
 
@@ -204,7 +207,7 @@ class _Cutter:
         """A tool result that a client (smolagents) sends as a user's `Observation:`; inferred, where one call waits."""
         if len(self._loose) != 1 or not text.lstrip().startswith("Observation:"):
             return False
-        asked = self._loose.pop()
+        _, asked = self._loose.popitem()
         self._last[message] = self.layout.add_step(
             "tool_result", parent=asked.id, call=None, message=message, span=whole(message, index, text),
             label=f"{asked.label.partition('(')[0]}: {text}", at=at, grade="inferred", rule="observation_text",
@@ -244,12 +247,12 @@ class _Cutter:
         asked = self._tool_calls.get(part.call_id or "")
         grade, rule, step = "recorded", "tool_call_id", asked[-1] if asked else None
         if step is None and self._loose:
-            grade, rule, step = "inferred", "order", self._loose[0]
+            grade, rule, step = "inferred", "order", next(iter(self._loose.values()))
         if step is None:
             grade, rule = "inferred", "no_tool_call"
             self.layout.gaps.append(f"a result of tool {part.name or 'unknown'} has no recorded tool call")
-        elif step in self._loose:
-            self._loose.remove(step)
+        elif step.id in self._loose:
+            del self._loose[step.id]
         self._last[message] = self.layout.add_step(
             "tool_result", parent=step.id if step else None, call=None, message=message,
             span=whole(message, index, part.text), label=f"{part.name or _named(step)}: {part.text}", at=at,
@@ -263,6 +266,7 @@ class _Cutter:
             "model_call", parent=cause.id if cause else None, call=call.id, message=None, span=None, label=call.model,
             at=call.at, grade=grade, rule=rule,
         )  # fmt: skip
+        self._latest = step
         for placed in {one.id: one for one in outputs}.values():  # equal choices are one message
             self._followers.setdefault(placed.parent, []).append(placed.id)
             self._said[message_id(placed.message, None)] = placed.id
@@ -305,7 +309,7 @@ class _Cutter:
         for task in tasks(part.arguments):
             self._tasks.setdefault(task, step)
         if not (part.extra or {}).get("server"):  # its result need not be told to anybody
-            self._loose.append(step)
+            self._loose[step.id] = step
         if part.call_id:
             self._tool_calls.setdefault(part.call_id, []).append(step)
 
