@@ -21,15 +21,23 @@ DONE: Mapping[str, tuple[str, ...]] = {
     "changed": ("update", "modify", "change", "edit", "set"), "modified": ("update", "modify", "change", "edit", "set"),
     "upgraded": ("update", "upgrade", "modify", "change"), "refunded": ("refund", "cancel", "return", "send"),
     "transferred": ("transfer",), "deleted": ("delete", "remove"), "removed": ("delete", "remove", "update"),
-    "sent": ("send", "transfer", "email", "mail"),
+    "sent": ("send", "transfer", "email", "mail"), "issued": ("issue", "send", "create", "add", "refund"),
+    "created": ("create", "add", "book", "open", "new", "make"),
+    "added": ("add", "update", "create", "insert", "append"),
 }  # fmt: skip
 """A word that says an action was done → beginnings of tool-name words that could have done it."""
 
 _CLAIMED = re.compile(
     rf"\b(?:I(?:'ve| have)(?: (?:now|also|just|already))?(?: successfully)? (?P<own>{'|'.join(DONE)})"
-    rf"|(?:has|have) been (?:now )?(?:successfully )(?P<passive>{'|'.join(DONE)}))\b",
+    rf"|(?:has|have) been (?:now )?(?:successfully )?(?P<passive>{'|'.join(DONE)})(?! by\b)"
+    rf"|(?<=\bsuccessfully )(?P<bare>{'|'.join(DONE)}))\b",
     re.IGNORECASE,
 )
+
+
+_CONDITION = re.compile(r"\b(?:if|once|when|after|until|unless|whether|before|that)\b[^.!?\n]*\Z", re.IGNORECASE)
+"""Makes what follows a condition or a quotation, no claim."""
+_BEFORE = 80
 
 
 def cited(sentence: str, tools: Sequence[str]) -> tuple[frozenset[str], str] | None:
@@ -59,10 +67,12 @@ def cites_prompt(sentence: str) -> bool:
 
 def claimed_actions(text: str) -> list[tuple[str, int, int]]:
     """Words that say something was done, with their character ranges."""
-    return [
-        ((hit["own"] or hit["passive"]).casefold(), *hit.span("own" if hit["own"] else "passive"))
-        for hit in _CLAIMED.finditer(text)
-    ]
+    found = []
+    for hit in _CLAIMED.finditer(text):
+        group = next(name for name in ("own", "passive", "bare") if hit[name])
+        if not _CONDITION.search(text, max(0, hit.start() - _BEFORE), hit.start()):
+            found.append((hit[group].casefold(), *hit.span(group)))
+    return found
 
 
 def could_do(tool: str, word: str) -> bool:

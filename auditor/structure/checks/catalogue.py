@@ -6,6 +6,8 @@ A check's name is the `check` of its findings.
 from collections.abc import Iterable, Mapping
 
 from auditor.structure.checks import (
+    argument_agreed,
+    argument_echo,
     argument_source,
     arithmetic,
     claimed_action,
@@ -31,6 +33,9 @@ CHECKS: Mapping[str, Check] = table((
     ("arithmetic", arithmetic.check),
     ("stated_value", stated_value.check),
     ("argument_source", argument_source.check),
+    ("argument_agreed", argument_agreed.check),
+    ("argument_echo", argument_echo.check),
+    ("not_applied", argument_echo.not_applied),
     ("selector", selector.check),
     ("vote", vote.check),
     ("claimed_action", claimed_action.check),

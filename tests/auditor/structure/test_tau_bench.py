@@ -48,7 +48,7 @@ def recorded(rows: Rows) -> Iterator[tuple[dict[str, Any], RecordedTranscript]]:
 
 def test_every_tool_call_argument_and_result_is_recovered(trajectories: Rows, made: Callable[..., Any]) -> None:
     calls = results = messages = 0
-    alarms: list[tuple[int, str]] = []
+    alarms: list[tuple[int, str, str]] = []
     for row, transcript in recorded(trajectories):
         run = made(transcripts=[transcript])
         steps = {step.id: step for step in run.structure.steps}
@@ -65,9 +65,16 @@ def test_every_tool_call_argument_and_result_is_recovered(trajectories: Rows, ma
         assert run.structure.gaps == ()
         assert len(run.structure.calls) == sum(message["role"] == "assistant" for message in row["traj"])
         calls, results, messages = calls + len(found), results + len(answered), messages + len(row["traj"])
-        alarms += [(transcript.position, run.text(one.places[0])) for one in run.structure.findings if not one.holds]
+        alarms += [
+            (transcript.position, one.check, run.text(one.places[0])) for one in run.structure.findings if not one.holds
+        ]  # fmt: skip
     assert (calls, results, messages) == (1164, 1164, 5308)
     # Each was read in the trace: the model made up a payment id from the last four digits or from a gift card's number.
-    assert alarms == [
-        (26, "credit_card_7334"), (70, "credit_card_5634230"), (126, "credit_card_7334"), (170, "credit_card_5634230"),
+    assert [one for one in alarms if one[1] == "argument_source"] == [
+        (26, "argument_source", "credit_card_7334"), (70, "argument_source", "credit_card_5634230"),
+        (126, "argument_source", "credit_card_7334"), (170, "argument_source", "credit_card_5634230"),
     ]  # fmt: skip
+    # The air line's tool answers an update of the cabin with the old one, every time that the cabin changes.
+    late = [text for _, check, text in alarms if check == "not_applied"]
+    assert len(late) == 48 and set(late) <= {"economy", "basic_economy", "business"}
+    assert len(alarms) < 90
