@@ -146,8 +146,8 @@ def prepare(models: Path | None, cache: Path | None, as_json: bool) -> None:
 @stores
 @JSON
 def import_(settings: Settings, format: str, file: Path, origin: str, as_json: bool) -> None:
-    """Import what somebody else recorded. FORMAT is anthropic_jsonl, inspect, langfuse, langsmith, openai_jsonl, otlp
-    or tau_bench. What was imported before is not added again."""
+    """Import what somebody else recorded. FORMAT is anthropic_jsonl, gsm8k, inspect, intercode, langfuse, langsmith,
+    openai_jsonl, otlp, tau_bench or tree_of_thoughts. What was imported before is not added again."""
     from auditor.capture.importers.catalogue import importer
     from auditor.capture.importers.imported import bring_in
     from auditor.structurer import Structurer

@@ -29,31 +29,33 @@ def fields(text: str) -> Mapping[str, tuple[int, int]]:
     """Key or index at each open object and array."""
     above: list[str | None] = []
     """Pointer of each of them; None where it is too long."""
-    here: str | None = ""
     awaits_key = False
     for token in _TOKEN.finditer(text):
         mark = token[0]
-        if mark in ("{", "["):
-            above.append(here)
-            places.append("" if mark == "{" else 0)
-            awaits_key = mark == "{"
-        elif mark in ("}", "]"):
-            above.pop()
-            places.pop()
-            awaits_key = False
-        elif mark == ",":
+        if mark == ":":
+            continue
+        if mark == ",":
             last = places[-1]
             awaits_key = isinstance(last, str)
             if isinstance(last, int):
                 places[-1] = last + 1
-        elif awaits_key:
-            places[-1] = str(json.loads(mark, strict=False))
+        elif mark in ("}", "]"):
+            above.pop()
+            places.pop()
             awaits_key = False
-        elif mark != ":" and here is not None:
-            start, end = token.span()
-            quoted = mark[0] == '"'
-            found[here] = offsets[start + quoted], offsets[end - quoted]
-        here = _pointer(above[-1], places[-1]) if above else ""
+        elif awaits_key:
+            places[-1] = str(json.loads(mark, strict=False)) if "\\" in mark else mark[1:-1]
+            awaits_key = False
+        else:
+            here = _pointer(above[-1], places[-1]) if above else ""
+            if mark in ("{", "["):
+                above.append(here)
+                places.append("" if mark == "{" else 0)
+                awaits_key = mark == "{"
+            elif here is not None:
+                start, end = token.span()
+                quoted = mark[0] == '"'
+                found[here] = offsets[start + quoted], offsets[end - quoted]
     return found
 
 
