@@ -25,6 +25,8 @@ class BodyMask:
 
     def __init__(self, rules: Rules, fingerprint: Fingerprint, where: Where, encoding: str | None = None) -> None:
         self._masker = Masker(rules, fingerprint, where)
+        self._raw = Masker(rules, fingerprint, where)
+        """Of compressed bytes that are stored as they came: what decodes to nonsense may hold a secret in clear."""
         self._decoder: Decoder | None = open_decoder(encoding, MOST_DECODED) if encoding else None
         self._came: list[bytes] = []
         self._plain: list[bytes] = []
@@ -41,14 +43,15 @@ class BodyMask:
     @property
     def found(self) -> tuple[Redaction, ...]:
         """What was masked so far, and, where that took the rest of the body with it, that it did (rule CUT)."""
+        found = (*self._masker.found, *self._raw.found)
         if self._cut is None:
-            return self._masker.found
-        return (Redaction(rule=CUT, where=self._masker.where, hash=self._cut, count=1), *self._masker.found)
+            return found
+        return (Redaction(rule=CUT, where=self._masker.where, hash=self._cut, count=1), *found)
 
     @property
     def distinct(self) -> int:
         """How many entries `found` has."""
-        return self._masker.distinct + (self._cut is not None)
+        return self._masker.distinct + self._raw.distinct + (self._cut is not None)
 
     def feed(self, data: bytes) -> bytes:
         if self._cut is not None:
@@ -62,10 +65,12 @@ class BodyMask:
         rest = self._masker.close()
         if self._decoder is None or self.plain_from is not None:
             return rest
+        if self._cut is not None:
+            return b""
         self._plain.append(rest)
         if self.found:
             return self._become_plain()
-        return self._as_it_came()
+        return self._as_it_came() + self._raw.close()
 
     # --- inside
 
@@ -117,17 +122,25 @@ class BodyMask:
         came = b"".join(self._came[:count])
         del self._came[:count], self._plain[:count], self._clean[:count]
         self._waiting -= len(came)
-        self._given += len(came)
-        return came
+        return self._stored(came)
 
     def _as_it_came(self) -> bytes:
         came = b"".join(self._came)
         self._came, self._plain, self._clean, self._waiting = [], [], [], 0
-        self._given += len(came)
-        return came
+        return self._stored(came)
+
+    def _stored(self, came: bytes) -> bytes:
+        """Compressed bytes. Where they hold something themselves, that ends it: masked, they cannot be decoded."""
+        kept = self._raw.feed(came)
+        if self._raw.found:
+            self._cut = "not recorded from here on: the compressed bytes themselves hold what a rule finds"
+            kept += self._raw.close()
+        self._given += len(kept)
+        return kept
 
     def _become_plain(self) -> bytes:
-        self.plain_from = self._given
+        held = self._raw.close()
+        self.plain_from = self._given + len(held)
         plain = b"".join(self._plain)
         self._came, self._plain, self._clean, self._waiting = [], [], [], 0
-        return plain
+        return held + plain

@@ -249,7 +249,17 @@ def _json_log(log: Mapping[str, Any], resource: dict[str, Any], scope: str | Non
 
 
 def _json_attributes(holder: Mapping[str, Any], depth: int, name: str = "attributes") -> dict[str, Any]:
-    return {_text(row.get("key"), "key"): _json_value(row.get("value"), depth) for row in _rows(holder, name)}
+    found: dict[str, Any] = {}
+    for row in _rows(holder, name):
+        key, value = row.get("key"), row.get("value")
+        if type(value) is dict and len(value) == 1 and type(key) is str and key.isascii():
+            # most attributes are one plain text: a look at it is cheaper than asking which kind it is
+            inner = value.get("stringValue")
+            if type(inner) is str and inner.isascii():
+                found[key] = inner
+                continue
+        found[_text(key, "key")] = _json_value(value, depth)
+    return found
 
 
 def _json_value(value: Any, depth: int) -> Any:

@@ -108,8 +108,11 @@ def server(projecting: bool) -> Iterator[tuple[int, psutil.Process]]:
         wait_for(port, process, folder / "server.log")
         yield port, psutil.Process(process.pid)
     finally:
-        process.kill()
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        for one in (process, *children):
+            one.kill()
         process.wait()
+        psutil.wait_procs(children, timeout=30)
         for file in sorted(folder.rglob("*"), reverse=True):
             file.unlink() if file.is_file() else file.rmdir()
         folder.rmdir()

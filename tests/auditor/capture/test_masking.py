@@ -61,6 +61,16 @@ def test_what_nobody_looked_into_is_not_stored(encoding: str, monkeypatch: pytes
     assert len(whole) > 2**19 and text.startswith(whole.partition(b"\n[not recorded")[0])
 
 
+@pytest.mark.parametrize("piece", [1, 100])
+def test_a_secret_in_bytes_that_decode_to_nonsense_is_not_stored(piece: int) -> None:
+    """A raw deflate stream by accident, with the secret in clear among its bytes."""
+    body = b"\x0b\x0e\x98 sk-abcdefghijklmnopqrstuvwx \x03"
+    assert SECRET.strip() not in decode(body, "deflate")
+    kept, mask = stored(body, "deflate", piece)
+    assert SECRET.strip() not in kept and kept.startswith(b"\x0b\x0e\x98 [redacted:keys:")
+    assert {one.rule for one in mask.found} == {"keys", "not-recorded"}
+
+
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_whatever_can_be_read_from_what_is_stored_holds_no_secret(data: st.DataObject) -> None:
