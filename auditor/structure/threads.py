@@ -49,7 +49,7 @@ never mix.
 from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 
-from auditor.records.messages import COUNT_ONLY, Call, PlacedMessage, place
+from auditor.records.messages import COUNT_ONLY, Call, Message, PlacedMessage, place
 from auditor.structure.chains import resolve
 from auditor.structure.echoes import Echoes
 from auditor.structure.inputs import (
@@ -61,6 +61,7 @@ from auditor.structure.inputs import (
     RecordedTranscript,
     Thread,
 )
+from auditor.structure.prefixes import Placing, Prefixes
 from auditor.structure.retries import Retries, Table, in_memory
 from auditor.structure.spans import gather, trace_of
 from auditor.structure.traces import Traces
@@ -70,7 +71,12 @@ def group(
     calls: Sequence[RecordedCall], spans: Sequence[RecordedSpan] = (), transcripts: Sequence[RecordedTranscript] = ()
 ) -> list[Thread]:
     """Threads in the order of their first record. Counterfactual calls are left out."""
-    index = ThreadIndex()
+    conversations: dict[str | None, Prefixes] = {}
+
+    def placing(messages: Sequence[Message], root: str | None) -> Sequence[PlacedMessage]:
+        return conversations.setdefault(root, Prefixes(root)).all(messages)
+
+    index = ThreadIndex(placing=placing)
     for span in sorted(spans, key=_position):
         index.add_span(span)
     joined: dict[str, tuple[RecordedCall, Joined]] = {}
@@ -103,10 +109,12 @@ class ThreadIndex:
 
     Holds keys only (message ids, tool-call ids, trace ids), never texts, each under (project, key). A server fills it
     from the ledger at start by adding the recorded calls and spans in order; adding the same records in the same order
-    gives the same runs. `table` makes the mappings that grow with what is recorded.
+    gives the same runs. `table` makes the mappings that grow with what is recorded; `placing` gives a conversation's
+    messages their ids after a root.
     """
 
-    def __init__(self, table: Table = in_memory) -> None:
+    def __init__(self, table: Table = in_memory, placing: Placing = place) -> None:
+        self._placing = placing
         self._traces = Traces(table, self.settled)
         self._echoes = Echoes(table, self.settled)
         self._retries = Retries(table)
@@ -122,7 +130,7 @@ class ThreadIndex:
     def add_call(self, call: RecordedCall) -> Joined:
         """The run of this call, which later calls can now join."""
         root = _root(call.call)
-        placed = place(call.call.messages, root)
+        placed = self._placing(call.call.messages, root)
         join = self._decide(call, placed)
         if call.call.about != COUNT_ONLY:
             self._learn_names(call, join.run)

@@ -300,4 +300,6 @@ def _opening(layout: Layout, call: ModelCall) -> tuple[str, str]:
             system = text
         elif message.role == "user" and not user:
             user = text.strip().splitlines()[0] if text.strip() else ""
+        if system and user:
+            break
     return system, short(user)

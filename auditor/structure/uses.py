@@ -12,10 +12,17 @@ def ended(recorded: RecordedSpan) -> str:
 
 def unheard(thread: Thread) -> list[RecordedSpan]:
     """Uses whose result is in no message of a call, in order of their end."""
+    if not thread.uses:
+        return []
     ids: set[str] = set()
     texts: set[str] = set()
+    read: set[int] = set()
+    """Objects that several calls share; the calls keep them alive."""
     for recorded in thread.calls:
         for message in (*recorded.call.messages, *recorded.call.outputs):
+            if id(message) in read:
+                continue
+            read.add(id(message))
             for part in message.parts:
                 if isinstance(part, ToolResult):
                     texts.add(part.text.strip())
