@@ -204,8 +204,9 @@ async def record(folder: Path, shape: str, runs: int, turns: int, library: Libra
     await spool.settle()
     await asyncio.to_thread(ingester.step)
     await spool.close()
-    if ingester.recorded.total() != sent or ingester.gaps:
-        raise SystemExit(f"{ingester.recorded.total()} of {sent} calls were recorded, {ingester.gaps} gaps")
+    recorded = ingester.counts()["exchanges"]
+    if recorded != sent or ingester.gaps:
+        raise SystemExit(f"{recorded} of {sent} calls were recorded, {ingester.gaps} gaps")
     ledger.close()
     with sqlite3.connect(folder / "ledger.db") as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
