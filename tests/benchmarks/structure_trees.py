@@ -139,6 +139,7 @@ def breadth_first(figures: dict[str, Any], bars: list[dict[str, Any]], lines: li
     log = json.loads(path.read_text())
     trees, solved, steps, found_solved = Tally(), Tally(), Tally(), 0
     doubled: list[str] = []
+    twins: list[str] = []
     clock = Clock()
     for place, (entry, run) in enumerate(zip(log, runs("tree_of_thoughts", path, clock), strict=True)):
         own = str(entry["idx"])
@@ -153,10 +154,13 @@ def breadth_first(figures: dict[str, Any], bars: list[dict[str, Any]], lines: li
             steps.add(place, f"{own}.{number}", same and again == selection.kept)
             if len(set(step["new_ys"])) < len(step["new_ys"]):
                 doubled.append(f"{own}.{number}")
+            if len(set(step["ys"])) < len(step["ys"]):
+                twins.append(f"{own}.{number}")
         steps.add(place, f"{own}.finding", [one.holds for one in run.structure.findings if one.check == "selector"]
                   == [True] * len(entry["steps"]))  # fmt: skip
     figures["game24"] = {"trees": trees.row(), "solved": found_solved, "solved_per_puzzle": solved.row(),
-                         "selector": steps.row(), "equal_candidates": doubled, **clock.row()}  # fmt: skip
+                         "selector": steps.row(), "equal_candidates": doubled,
+                         "equal_states": twins, **clock.row()}  # fmt: skip
     bars += [
         trees.bar("game of 24: trees rebuilt exactly (nodes, parents, depth, scores, kept)"),
         {"what": "game of 24: puzzles solved, from the states alone", "value": found_solved, "bar": f"{SOLVED} of 100",
@@ -168,6 +172,7 @@ def breadth_first(figures: dict[str, Any], bars: list[dict[str, Any]], lines: li
         trees.line("game of 24, trees"), solved.line("game of 24, solved or not"),
         steps.line("game of 24, selector (400 steps and the findings of 100 runs)"),
         f"  steps with equal candidates, of which the first is taken as the one kept: {', '.join(doubled) or 'none'}",
+        f"  steps grown from equal states, of which the first is taken as the parent: {', '.join(twins) or 'none'}",
     ]  # fmt: skip
 
 
