@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from auditor.records.canonical import content_id
 from auditor.records.messages import Message, PlacedMessage, Span, part_text
@@ -47,6 +48,8 @@ class Layout:
     _words: dict[str, list[int]] = field(default_factory=dict)
     _indexed: int = -1
     _calls: dict[str, ModelCall] = field(default_factory=dict)
+    leaves: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Step → the scalars of its JSON text as the record checks read them, kept by them."""
     _fields: dict[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
 
     @property

@@ -66,6 +66,8 @@ class Heard:
     """Tool results so far."""
     asked_for: set[str] = field(default_factory=set)
     """Words of what users said."""
+    event_days: set[str] = field(default_factory=set)
+    """`day:05-24` of what was spoken of: no births, no dates of records' making, nothing of the system prompt."""
     shifted: bool = False
     """Somebody spoke of a day before or after another."""
     numbers: dict[Fraction, int] = field(default_factory=dict)
@@ -102,8 +104,11 @@ class Heard:
             self._forms |= forms | endings(value) | {f"number:{one[5:9]}" for one in forms if one.startswith("date:")}
             if value.number is not None:
                 self.numbers[value.number] = self.numbers.get(value.number, 0) + 1
+            leaf = _leaf(step.span, value, forms)
             if value.pointer is not None:
-                leaves.append((value.pointer, _leaf(step.span, value, forms)))
+                leaves.append((value.pointer, leaf))
+            if leaf.kind == "date" and is_event(leaf) and step.rule != "role_system":
+                self.event_days |= {form for form in forms if form.startswith("day:")}
         self.results += step.kind == "tool_result"
         if step.kind in ("tool_result", "tool_call"):
             self._objects(step, leaves)
@@ -219,10 +224,13 @@ def leaves_of(layout: Layout, step: Step) -> list[Leaf]:
     """Scalars of a step's JSON text, one for each field."""
     if step.span is None:
         return []
+    if step.id in layout.leaves:  # several checks walk the run
+        return list(layout.leaves[step.id])
     found: dict[str, Leaf] = {}
     for value in layout.values_of(step.span):
         if value.pointer is not None and value.kind != "flag":
             found.setdefault(value.pointer, _leaf(step.span, value, forms_of(value)))
+    layout.leaves[step.id] = tuple(found.values())
     return list(found.values())
 
 
