@@ -10,10 +10,12 @@ from auditor.records.messages import Message, part_text
 from auditor.records.structure import ModelCall, PlacedPayload, Structure
 from auditor.records.wire import read, write
 from auditor.structure.claims import find_claims
+from auditor.structure.document_claims import document_claims
 from auditor.structure.inputs import Thread
 from auditor.structure.layout import Layout, short
 from auditor.structure.links import Places, value_links
 from auditor.structure.record_checks import check_record
+from auditor.structure.retrieval import retrieve
 from auditor.structure.samples import mark_samples
 from auditor.structure.segment import lay_out
 from auditor.structure.tree import mark
@@ -36,9 +38,14 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
     mark(layout, thread)
     mark_samples(layout, thread)
     places = Places(layout)
+    documents, citations = retrieve(layout)
     claims = find_claims(layout, places)
+    claims += document_claims(layout, places, documents, citations)
     links = value_links(layout, places)
-    findings = check_record(layout, places, claims, branches=layout.branches, samples=layout.samples)
+    findings = check_record(
+        layout, places, claims, documents=documents, citations=citations, branches=layout.branches,
+        samples=layout.samples,
+    )  # fmt: skip
     calls = _with_tools(layout.calls, thread, store)
     times = [call.times for call in thread.calls]
     return Structure(
@@ -52,7 +59,7 @@ def build(thread: Thread, store: Store, version: int) -> Structure:
         ),
         calls=tuple(calls), steps=tuple(layout.steps), claims=tuple(claims), links=tuple(links),
         findings=tuple(findings), selections=tuple(layout.selections), branches=tuple(layout.branches),
-        samples=tuple(layout.samples), title=_title(layout),
+        samples=tuple(layout.samples), documents=tuple(documents), citations=tuple(citations), title=_title(layout),
         started=min((one.started for one in times), default=None),
         ended=max((one.last_byte for one in times if one.last_byte is not None), default=None),
         tags=next((call.joins.tags for call in thread.calls if call.joins.tags), None),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from auditor.records.structure import Branch, Citation, Claim, Document, Finding, SampleSet
 from auditor.structure.checks.catalogue import CHECKS
+from auditor.structure.checks.heard import Reader
 from auditor.structure.checks.protocol import Recorded
 from auditor.structure.claims import tool_names
 from auditor.structure.layout import Layout
@@ -19,7 +20,7 @@ def check_record(
 ) -> list[Finding]:  # fmt: skip
     """Findings in the order of the catalogue, each check's in the order of the run."""
     run = Recorded(
-        layout=layout, places=places, claims=claims, names=tool_names(layout),
+        layout=layout, reader=Reader(layout), places=places, claims=claims, names=tool_names(layout),
         calls={call.id: call for call in layout.calls}, documents=documents, citations=citations, branches=branches,
         samples=samples,
     )  # fmt: skip

@@ -7,7 +7,8 @@ Run by structure.py; alone: `python tests/benchmarks/structure_tau.py [--show FI
    each drawn one is kept in structure_tau_reading.json by the finding's key; a finding without a reading is counted.
 3. Runs with reward 0: the first write-action that differs from the expected ones.
 4. structure_corruptions.py: each changed value is found when a finding that does not hold has its first place on it;
-   the uncorrupted twin must have none there. Rules were tuned on runs with an even index.
+   the uncorrupted twin must have none there. The rules were tuned looking at misses of both halves, so that the
+   figures by half say nothing of other data.
 """
 
 import argparse
@@ -282,8 +283,8 @@ def measure(data: Path | None = None) -> dict[str, Any]:
          "holds": not failures and counts["tool_results"] > 0},
         {"what": "tau-bench: share of 50 drawn findings that hold on reading", "value": read_["share_held"], "bar": 0.9,
          "holds": read_["share_held"] >= 0.9 and read_["unread"] == 0},
-        {"what": "tau-bench: runs with reward 0 with no divergence and no stated reason", "value": 0, "bar": 0,
-         "holds": all(sentence for _, sentence in first.values())},
+        {"what": "tau-bench: runs with reward 0 without a named divergence", "value": undiverged, "bar": 0,
+         "holds": undiverged == 0},
         {"what": "tau-bench: share of corruptions found at their span", "value": round(share, 4), "bar": 0.95,
          "holds": share >= 0.95},
         {"what": "tau-bench: uncorrupted twins that name the span", "value": spoiled["twins_named"], "bar": 0,

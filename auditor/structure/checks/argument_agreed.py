@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from auditor.records.messages import Span, ToolCall
 from auditor.records.structure import Finding, Step
 from auditor.structure.checks.forms import plain
-from auditor.structure.checks.heard import Leaf, is_capitals, leaves_of
+from auditor.structure.checks.heard import Leaf, is_capitals
 from auditor.structure.checks.protocol import Recorded, within
 from auditor.structure.checks.statements import Statement, statements, written
 from auditor.structure.values import Offsets
@@ -30,6 +30,8 @@ _LINE = re.compile(r"^[ \t]*(?:[-*+•–]|\d{1,3}[.)])?[ \t]*[*_]{0,3}(?P<label
 _WORD = re.compile(r"[^\W\d_]+")
 _ASKS = re.compile(r"[?？؟]|\bconfirm\b|\bproceed\b", re.IGNORECASE)
 _BORN = frozenset({"birth", "dob", "born", "created"})
+_BEFORE = frozenset({"current", "currently", "original", "old", "previous", "existing", "from"})
+"""Words of a label that says how things are, not how they will be."""
 _MOST_KNOWN = 20
 
 
@@ -91,7 +93,7 @@ def check(run: Recorded) -> list[Finding]:
         elif step.kind in ("tool_call", "tool_result"):
             if step.kind == "tool_call" and put is not None and put.answer:
                 findings += _compare(run, step, put, known)
-            for leaf in leaves_of(run.layout, step):
+            for leaf in run.reader.leaves(step):
                 known.add(leaf)
     return findings
 
@@ -116,7 +118,7 @@ def _put(run: Recorded, step: Step) -> _Put | None:
 def _compare(run: Recorded, call: Step, put: _Put, known: _Known) -> list[Finding]:
     part = run.part(call)
     name = part.name if isinstance(part, ToolCall) else "a tool"
-    leaves = leaves_of(run.layout, call)
+    leaves = run.reader.leaves(call)
     wrong: list[tuple[Leaf, Span, str]] = []
     for leaf in leaves:
         if _is_word(leaf) and len(leaf.path) == 1 and not _holds(put.answer, plain(leaf.text)):
@@ -136,7 +138,7 @@ def _compare(run: Recorded, call: Step, put: _Put, known: _Known) -> list[Findin
 
 def _listed(leaf: Leaf, put: _Put) -> tuple[Span, str] | None:
     words = {word.casefold() for word in _WORD.findall(leaf.path[0])}
-    own = [one for one in put.listed if words and words <= one.words]
+    own = [one for one in put.listed if words and words <= one.words and not _BEFORE & one.words]
     if not own or any(_holds(one.value, plain(leaf.text)) for one in own):
         return None
     return own[0].span, own[0].value

@@ -1,7 +1,7 @@
 """argument_echo: where a tool's result repeats an argument's field, it repeats its value.
 
-`cancel(order=A1)` answered by `{"order": "B2", …}` is about another order. Fields correspond when the names on the way
-to them are the same, list positions aside. Of a list of results, only codes in capitals count, and fields other
+`cancel(order=A1)` answered by `{"order": "B2", …}` is about another order. Fields correspond when the names on
+the way to them are the same, list positions aside. Of a list of results, only codes in capitals count, and fields other
 than free text that have one value in all of them: a search may match loosely.
 
 not_applied: the result's value is the one that an earlier result held for the same thing, so that it was the tool that
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from auditor.records.messages import ToolCall
 from auditor.records.structure import Finding, Step
 from auditor.structure.checks.forms import agree
-from auditor.structure.checks.heard import Leaf, is_capitals, is_code, leaves_of
+from auditor.structure.checks.heard import Leaf, is_capitals, is_code
 from auditor.structure.checks.protocol import Recorded
 
 Path = tuple[str, ...]
@@ -42,9 +42,9 @@ def _both(run: Recorded) -> list[Finding]:
     for step in run.layout.steps:
         if step.kind == "tool_call":
             asked[step.id] = step
-            heard.update(one.text for one in leaves_of(run.layout, step))
+            heard.update(one.text for one in run.reader.leaves(step))
         elif step.kind == "tool_result":
-            fields = leaves_of(run.layout, step)
+            fields = run.reader.leaves(step)
             thing = next((one.text for one in fields if len(one.path) == 1 and is_code(one.text)), "")
             if (call := asked.get(step.parent or "")) is not None:
                 findings += _compare(run, call, step, fields, told, thing if thing in heard else "")
@@ -66,7 +66,7 @@ def _compare(
     for leaf in fields:
         repeated.setdefault(leaf.path, []).append(leaf)
     findings = []
-    for leaf in leaves_of(run.layout, call):
+    for leaf in run.reader.leaves(call):
         own = [one for one in repeated.get(leaf.path, ()) if one.kind == leaf.kind]
         if not own or not _contradicts(leaf, own, listed=listed):
             continue

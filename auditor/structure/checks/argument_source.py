@@ -8,6 +8,7 @@ of a day before or after.
 near miss  An object of at least three fields in the arguments that agrees with a recorded object in all fields but
            one is that object with a wrong field, even where the wrong value stands elsewhere; unless a
            user said the value (who may have asked for the change).
+new code   A code in capitals that stood nowhere before, beside one that is a field of a recorded object.
 kin        A date in one object with an id, and a code in capitals in a call that names ids, stand in the recorded
            objects of those ids (or in what was asked to find them), where these hold such values at all.
 
@@ -38,7 +39,7 @@ _LEAST_FIELDS = 3
 def check(run: Recorded) -> list[Finding]:
     """One finding for each argument from nowhere, and for each near miss."""
     findings = []
-    heard, objects = Heard(run.layout), Objects(run.layout)
+    heard, objects = Heard(run.layout, run.reader), Objects(run.reader)
     together: list[Step] = []
     for step in run.layout.steps:
         if step.kind == "tool_call" and step.call is not None and step.span is not None:
@@ -78,12 +79,12 @@ def _of_call(run: Recorded, step: Step, heard: Heard, objects: Objects) -> list[
                 message=f"The argument {leaf.text} ({'/'.join(leaf.path)}) of {tool} belongs to a recorded object that "
                 f"has {other.text} there.",
             ))  # fmt: skip
-    for leaf, other in _unkin(objects_in(run.layout, step), heard):
+    for leaf, other in _unkin(objects_in(run.reader, step), heard):
         if not _covered(leaf.span, named):
             findings.append(Finding(
                 check="argument_source", holds=False, places=(leaf.span, other.span),
-                message=f"The argument {leaf.text} ({'/'.join(leaf.path)}) of {tool} stands in no recorded object "
-                f"of the ids it is given with; those hold {other.text}.",
+                message=f"The argument {leaf.text} ({'/'.join(leaf.path)}) of {tool} stands in no recorded object of "
+                f"what it is given with ({other.text}).",
             ))  # fmt: skip
     return findings
 
@@ -98,6 +99,12 @@ def _unkin(objects: Iterable[tuple[frozenset[str], Sequence[Leaf]]], heard: Hear
         for leaf in leaves:
             if leaf.kind == "date" and is_event(leaf):
                 yield from _missing(leaf, entities, lambda one: one.kind == "date" and is_event(one))
+    for leaves in own:
+        codes = [leaf for leaf in leaves if is_capitals(leaf.text)]
+        known = [leaf for leaf in codes if heard.recorded_code(leaf.text)]
+        for leaf in codes:
+            if known and not heard.knows(leaf.forms) and not heard.word(leaf.text):
+                yield leaf, known[0]
     if len(own) > 1:
         for leaf in own[0]:
             if is_capitals(leaf.text):
@@ -141,8 +148,7 @@ def _known(value: Value, heard: Heard) -> bool:
     if heard.knows(forms):
         return True
     if value.number is not None:
-        given = list(heard.numbers)
-        return derived(value.number, given[-_NEAR:], given)
+        return derived(value.number, list(heard.recent)[-_NEAR:], ())
     if value.kind == "date":
         return heard.shifted and _next_day(value, heard)
     return heard.word(value.text)
@@ -155,7 +161,7 @@ def _next_day(value: Value, heard: Heard) -> bool:
         return False
     beside = (own.toordinal() + shift for shift in (-1, 1))
     days = (date.fromordinal(one).isoformat()[5:] for one in beside if 0 < one <= date.max.toordinal())
-    return any(heard.knows({f"day:{day}"}) for day in days)
+    return any(f"day:{day}" in heard.event_days for day in days)
 
 
 def _covered(span: Span, named: set[tuple[int, int]]) -> bool:

@@ -15,7 +15,7 @@ _TIMES = range(1, 10)
 _WORKED_OUT = frozenset({
     "total", "totals", "remaining", "balance", "difference", "additional", "refund", "sum", "due", "rest", "left",
     "overall", "combined", "extra", "amount", "cost", "save", "saved", "savings", "average", "charged", "charge",
-    "pay", "paid", "payment", "covered", "subtotal", "altogether", "free",
+    "pay", "paid", "payment", "covered", "subtotal", "altogether", "free", "fare", "fares", "card",
 })  # fmt: skip
 
 

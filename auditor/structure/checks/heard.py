@@ -5,6 +5,7 @@ looks at earlier steps of all branches, not only at those the call could see: a 
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -28,6 +29,7 @@ _NEXT_DAY = re.compile(r"\d\+1\b")
 """How time tables write an arrival on the next day."""
 _MOST_ENTITIES = 8
 """Objects kept of one id, the latest."""
+_MOST_RECENT = 240
 _MOST_LEAVES = 400
 """An object with more fields is a list of everything: it says nothing of one thing."""
 
@@ -57,11 +59,57 @@ class Entity:
         return any(agree(forms, leaf.forms) for leaf in (*self.leaves, *self.asked))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """One step as all checks read it, once."""
+
+    words: frozenset[str]
+    rows: Sequence[tuple[Value, Leaf]]
+    leaves: Sequence[Leaf]
+    """One for each scalar of a JSON text."""
+
+
+@dataclass
+class Reader:
+    """Reads the steps of a run; each step once, however many checks ask."""
+
+    layout: Layout
+    _read: dict[str, Read] = field(default_factory=dict)
+
+    def read(self, step: Step) -> Read:
+        known = self._read.get(step.id)
+        if known is None:
+            known = self._read[step.id] = self._look(step)
+        return known
+
+    def leaves(self, step: Step) -> Sequence[Leaf]:
+        """Scalars of a step's JSON text, one for each field."""
+        return self.read(step).leaves
+
+    def _look(self, step: Step) -> Read:
+        if step.span is None:
+            return Read(words=frozenset(), rows=(), leaves=())
+        text = self.layout.text(step.span)
+        data = text.encode()
+        rows: list[tuple[Value, Leaf]] = []
+        leaves: dict[str, Leaf] = {}
+        for value in self.layout.values_of(step.span):
+            at = value.end - step.span.start
+            after = data[at : at + 8].decode(errors="replace") if value.kind == "date" else ""
+            leaf = _leaf(step.span, value, forms_of(value, after))
+            rows.append((value, leaf))
+            if value.pointer is not None and value.kind != "flag":
+                leaves.setdefault(value.pointer, leaf)
+        words = frozenset(word.casefold() for word in set(_WORD.findall(text)))
+        return Read(words=words, rows=rows, leaves=list(leaves.values()))
+
+
 @dataclass
 class Heard:
     """What was heard so far; `add` takes the next step."""
 
     layout: Layout
+    reader: Reader
     results: int = 0
     """Tool results so far."""
     asked_for: set[str] = field(default_factory=set)
@@ -70,9 +118,12 @@ class Heard:
     """`day:05-24` of what was spoken of: no births, no dates of records' making, nothing of the system prompt."""
     shifted: bool = False
     """Somebody spoke of a day before or after another."""
-    numbers: dict[Fraction, int] = field(default_factory=dict)
-    """Number -> how often it was heard."""
+    numbers: set[Fraction] = field(default_factory=set)
+    recent: deque[Fraction] = field(default_factory=lambda: deque(maxlen=_MOST_RECENT))
+    """Numbers heard last, each as often as it was."""
     _forms: set[str] = field(default_factory=set)
+    _dated_days: set[str] = field(default_factory=set)
+    """Days that were heard with a year."""
     _words: set[str] = field(default_factory=set)
     _entities: dict[str, list[Entity]] = field(default_factory=dict)
     _asked: dict[str, Sequence[Leaf]] = field(default_factory=dict)
@@ -87,7 +138,8 @@ class Heard:
         if step.span is None or step.kind == "selection":
             return
         text = self.layout.text(step.span)
-        words = {word.casefold() for word in _WORD.findall(text)}
+        read = self.reader.read(step)
+        words = read.words
         self._words |= words
         if step.rule == "role_user":
             self.asked_for |= words
@@ -96,15 +148,14 @@ class Heard:
             self._forms.add(f"time:{hour * 60}")
         if not self.shifted:
             self.shifted = (_NEXT_DAY if step.kind == "tool_result" else _SHIFTED).search(text) is not None
-        data = text.encode()
         leaves: list[tuple[str, Leaf]] = []
-        for value in self.layout.values_of(step.span):
-            at = value.end - step.span.start
-            forms = forms_of(value, data[at : at + 8].decode(errors="replace"))
+        for value, leaf in read.rows:
+            forms = leaf.forms
+            self._dated_days |= {one[-5:] for one in forms if one.startswith("date:")}
             self._forms |= forms | endings(value) | {f"number:{one[5:9]}" for one in forms if one.startswith("date:")}
             if value.number is not None:
-                self.numbers[value.number] = self.numbers.get(value.number, 0) + 1
-            leaf = _leaf(step.span, value, forms)
+                self.numbers.add(value.number)
+                self.recent.append(value.number)
             if value.pointer is not None:
                 leaves.append((value.pointer, leaf))
             if leaf.kind == "date" and is_event(leaf) and step.rule != "role_system":
@@ -170,7 +221,7 @@ class Heard:
                         del known[:-_MOST_LEAVES]
 
     def _dated(self, day: str) -> bool:
-        return any(one.startswith("date:") and one.endswith(day) for one in self._forms)
+        return day in self._dated_days
 
     def _objects(self, step: Step, leaves: Sequence[tuple[str, Leaf]]) -> None:
         """Remember each object under each code that is a field of its own."""
@@ -218,20 +269,6 @@ def is_code(text: str) -> bool:
         return False
     has_letter, has_digit = any(one.isalpha() for one in text), any(one.isdigit() for one in text)
     return has_letter and (has_digit or (text.isupper() and len(text) >= 5))
-
-
-def leaves_of(layout: Layout, step: Step) -> list[Leaf]:
-    """Scalars of a step's JSON text, one for each field."""
-    if step.span is None:
-        return []
-    if step.id in layout.leaves:  # several checks walk the run
-        return list(layout.leaves[step.id])
-    found: dict[str, Leaf] = {}
-    for value in layout.values_of(step.span):
-        if value.pointer is not None and value.kind != "flag":
-            found.setdefault(value.pointer, _leaf(step.span, value, forms_of(value)))
-    layout.leaves[step.id] = tuple(found.values())
-    return list(found.values())
 
 
 def _leaf(outer: Span, value: Value, forms: frozenset[str]) -> Leaf:

@@ -19,18 +19,18 @@ _PLACED = frozenset({"from", "to", "via", "in", "at", "(", "→", ">"})
 """What stands before the name of a place; an abbreviation (`EST`) stands behind a number."""
 
 
-def unkin(one: Anchored, heard: Heard) -> tuple[Statement, Leaf] | None:
+def unkin(one: Anchored, heard: Heard, elsewhere: set[int]) -> tuple[Statement, Leaf] | None:
     """The anchor and the recorded value that stands where the stated one should."""
     stated = one.statement
     capitals = is_capitals(stated.text)
     if not (capitals or stated.kind == "date") or not one.anchors:
         return None
-    if _OTHERS & set(stated.label) and not stated.labelled:
+    if stated.line in elsewhere and not stated.labelled:
         return None
     anchor, entities = one.anchors[0]
     if anchor.line != stated.line and not (capitals and (stated.labelled or stated.lead in {"from", "at"})):
         return None
-    placed = not stated.names and (stated.lead in _PLACED or stated.labelled)
+    placed = stated.follows != ":" and (stated.lead in _PLACED or stated.labelled)
     if capitals and not placed and not heard.recorded_code(stated.text):
         return None
     if any(entity.holds(stated.forms) for _, entities in one.anchors for entity in entities):
@@ -44,10 +44,9 @@ def unkin(one: Anchored, heard: Heard) -> tuple[Statement, Leaf] | None:
     return anchor, (named or alike)[0]
 
 
-def way_errors(found: Sequence[Statement], heard: Heard) -> dict[Span, Statement]:
+def way_errors(found: Sequence[Statement], heard: Heard, elsewhere: set[int]) -> dict[Span, Statement]:
     """Codes that do not belong with the one beside them, and that one."""
     wrong: dict[Span, Statement] = {}
-    elsewhere = _lines_of_others(found)
     for left, right in zip(found, found[1:], strict=False):
         if left.line != right.line or not (is_capitals(left.text) and is_capitals(right.text)):
             continue
@@ -69,10 +68,11 @@ def way_errors(found: Sequence[Statement], heard: Heard) -> dict[Span, Statement
     return wrong
 
 
-def way_days(found: Sequence[Statement], heard: Heard) -> dict[Span, tuple[Statement, Leaf]]:
+def way_days(
+    found: Sequence[Statement], heard: Heard, elsewhere: set[int]
+) -> dict[Span, tuple[Statement, Leaf]]:
     """Dates behind a way on its line (`JFK to SEA on May 20`) that no recorded object with both ends holds."""
     wrong: dict[Span, tuple[Statement, Leaf]] = {}
-    elsewhere = _lines_of_others(found)
     for left, right, stated in zip(found, found[1:], found[2:], strict=False):
         if stated.kind != "date" or {left.line, right.line} != {stated.line} or stated.line in elsewhere:
             continue
@@ -84,7 +84,8 @@ def way_days(found: Sequence[Statement], heard: Heard) -> dict[Span, tuple[State
     return wrong
 
 
-def _lines_of_others(found: Sequence[Statement]) -> set[int]:
+def lines_of_others(found: Sequence[Statement]) -> set[int]:
+    """Lines that speak of what is sought, or is not so."""
     return {one.line for one in found if _OTHERS & set(one.label) and not one.labelled}
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from auditor.records.structure import Step
 from auditor.structure.checks.forms import agree
-from auditor.structure.checks.heard import Leaf, leaves_of
-from auditor.structure.layout import Layout
+from auditor.structure.checks.heard import Leaf, Reader
 
 _MOST = 100
 """Objects kept of one set of field names, the latest; and objects looked at in one call."""
@@ -18,12 +17,12 @@ Object = Sequence[Leaf]
 class Objects:
     """Objects of tool results so far."""
 
-    layout: Layout
+    reader: Reader
     _known: dict[frozenset[str], list[Object]] = field(default_factory=dict)
 
     def add(self, step: Step) -> None:
         """Take in a tool result's objects."""
-        for names, own in objects_in(self.layout, step):
+        for names, own in objects_in(self.reader, step):
             known = self._known.setdefault(names, [])
             known.append(own)
             del known[:-_MOST]
@@ -33,7 +32,7 @@ class Objects:
 
         With the recorded field. None for an object that equals a recorded one, or that several fields part from all.
         """
-        for names, own in list(objects_in(self.layout, step))[:_MOST]:
+        for names, own in list(objects_in(self.reader, step))[:_MOST]:
             if len(names) < least:
                 continue
             differing = [_differing(own, other) for other in reversed(self._known.get(names, ()))]
@@ -43,10 +42,10 @@ class Objects:
                     yield nearest[0]
 
 
-def objects_in(layout: Layout, step: Step) -> Iterator[tuple[frozenset[str], Object]]:
+def objects_in(reader: Reader, step: Step) -> Iterator[tuple[frozenset[str], Object]]:
     """Objects of a step's JSON text with their own scalar fields."""
     found: dict[str, list[Leaf]] = {}
-    for leaf in leaves_of(layout, step):
+    for leaf in reader.leaves(step):
         found.setdefault((leaf.span.pointer or "").rpartition("/")[0], []).append(leaf)
     for own in found.values():
         names = frozenset((leaf.span.pointer or "").rpartition("/")[2] for leaf in own)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from auditor.records.messages import Part, Span
 from auditor.records.structure import Branch, Citation, Claim, Document, Finding, ModelCall, SampleSet, Step
+from auditor.structure.checks.heard import Reader
 from auditor.structure.layout import Layout
 from auditor.structure.links import Places
 
@@ -19,6 +20,7 @@ class Recorded:
     """One run as the checks see it."""
 
     layout: Layout
+    reader: Reader
     places: Places
     claims: Sequence[Claim]
     names: Mapping[str, str]

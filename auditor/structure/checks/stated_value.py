@@ -24,7 +24,7 @@ from auditor.structure.checks.anchors import Anchored, anchored, field_of
 from auditor.structure.checks.derived import derived, says_worked_out
 from auditor.structure.checks.forms import agree
 from auditor.structure.checks.heard import Heard, Leaf, is_capitals
-from auditor.structure.checks.kin import unkin, way_days, way_errors
+from auditor.structure.checks.kin import lines_of_others, unkin, way_days, way_errors
 from auditor.structure.checks.protocol import Recorded
 from auditor.structure.checks.statements import Statement, statements, written
 from auditor.structure.claims import decisions, sentence_around
@@ -33,6 +33,7 @@ from auditor.structure.links import Place, Places
 
 _RECENT = 40
 """Numbers heard last that count as near."""
+_SMALL = 10
 _MONEY = frozenset("$€£¥")
 
 
@@ -49,7 +50,7 @@ def check(run: Recorded) -> list[Finding]:
 
 def _walk(run: Recorded) -> Iterator[Finding]:
     """field and nowhere, in one walk over the run."""
-    heard = Heard(run.layout)
+    heard = Heard(run.layout, run.reader)
     texts: dict[tuple[str, int], list[Step]] = {}
     for step in run.layout.steps:
         if written(run.layout, step) and step.span is not None:
@@ -65,10 +66,11 @@ def _walk(run: Recorded) -> Iterator[Finding]:
 def _of_text(found: Sequence[Statement], heard: Heard) -> Iterator[Finding]:
     numbers = [number for one in found for number in _numbers(one)]
     named: set[frozenset[str]] = set()
-    ways, days = way_errors(found, heard), way_days(found, heard)
+    elsewhere = lines_of_others(found)
+    ways, days = way_errors(found, heard, elsewhere), way_days(found, heard, elsewhere)
     for one in anchored(found, heard):
         stated = one.statement
-        wrong = _field(one) or unkin(one, heard) or days.get(stated.span)
+        wrong = _field(one) or unkin(one, heard, elsewhere) or days.get(stated.span)
         if wrong is not None:
             anchor, leaf = wrong
             yield Finding(
@@ -76,13 +78,13 @@ def _of_text(found: Sequence[Statement], heard: Heard) -> Iterator[Finding]:
                 message=f"The reply states {stated.text} ({' '.join(stated.label)}) for {anchor.text}; "
                 f"the record holds {leaf.text} ({'/'.join(leaf.path)}).",
             )  # fmt: skip
-        elif stated.span in ways:
+        elif stated.span in ways and not (_held(one, stated) and not _held(one, ways[stated.span])):
             other = ways[stated.span]
             yield Finding(
                 check="stated_value", holds=False, places=(stated.span, other.span),
                 message=f"The reply names {stated.text} together with {other.text}; no recorded object holds both.",
             )  # fmt: skip
-        elif stated.forms not in named and _from_nowhere(stated, numbers, heard):
+        elif stated.forms not in named and _from_nowhere(one, numbers, heard):
             named.add(stated.forms)
             place = _instead(one)
             recorded = f" The record holds {place.text} ({'/'.join(place.path)})." if place is not None else ""
@@ -100,7 +102,7 @@ def _field(one: Anchored) -> tuple[Statement, Leaf] | None:
         return None
     if stated.kind == "number" and not stated.labelled and all(abs(number) < 10 for number in _numbers(stated)):
         return None
-    held = any(entity.holds(stated.forms) for _, entities in one.anchors for entity in entities)
+    held = _held(one, stated)
     for anchor, entities in one.anchors:
         leaves = field_of(stated, entities)
         if not leaves:
@@ -124,17 +126,29 @@ def _instead(one: Anchored) -> Leaf | None:
     return None
 
 
-def _from_nowhere(stated: Statement, numbers: Sequence[Fraction], heard: Heard) -> bool:
+def _held(one: Anchored, stated: Statement) -> bool:
+    """An object of the anchors holds the value."""
+    return any(entity.holds(stated.forms) for _, entities in one.anchors for entity in entities)
+
+
+def _from_nowhere(one: Anchored, numbers: Sequence[Fraction], heard: Heard) -> bool:
+    stated = one.statement
     if stated.kind == "text" or heard.knows(stated.forms) or (stated.kind != "number" and heard.word(stated.text)):
         return False
     if stated.kind == "number":
         (number,) = _numbers(stated)
-        if abs(number) < 10:
-            return False
-        near = [one for one in numbers if one != number]
+        if abs(number) < _SMALL or stated.text[-1:].isalpha() or stated.follows == "-":
+            return False  # `24-hour`, `20th`: measures and days are said in many ways
+        if -number in heard.numbers:
+            return False  # a refund is recorded below zero and said above
+        near = [other for other in numbers if other != number]
+        own = [
+            Fraction(form.partition(":")[2]) for _, entities in one.anchors for entity in entities
+            for leaf in entity.leaves if leaf.kind == "number" for form in leaf.forms
+        ]  # fmt: skip
         if says_worked_out((*stated.label, stated.unit)):
-            return not derived(number, [*list(heard.numbers)[-_RECENT:], *near], list(heard.numbers))
-        return not (stated.text[:1] in _MONEY and derived(number, near, ()))
+            return not derived(number, [*list(heard.recent)[-_RECENT:], *near], list(heard.recent))
+        return not (stated.text[:1] in _MONEY and (derived(number, near, ()) or derived(number, own, ())))
     if stated.kind == "date":
         return not _next_to(stated, heard)
     if stated.kind == "code":
@@ -160,7 +174,7 @@ def _next_to(stated: Statement, heard: Heard) -> bool:
         except ValueError:
             continue
         beside = [own + timedelta(days=shift) for shift in (-1, 1) if date.min < own < date.max]
-        if any(heard.knows({f"day:{one.isoformat()[5:]}"}) for one in beside):
+        if any(f"day:{one.isoformat()[5:]}" in heard.event_days for one in beside):
             return True
     return False
 
@@ -173,8 +187,11 @@ def _cited(run: Recorded) -> list[Finding]:
     """One finding for each number that a sentence says a tool gave, right or wrong."""
     findings = []
     layout, places, names = run.layout, run.places, run.names
+    tools = sorted(set(names.values()))
     for step in layout.steps:
-        if step.kind != "answer" or step.call is None:
+        if step.kind != "answer" or step.call is None or step.span is None or not tools:
+            continue
+        if cited(layout.text(step.span), tools) is None:
             continue
         inputs = set(run.calls[step.call].inputs)
         seen = {one.id: names[one.id] for one in layout.steps if one.id in names and one.message in inputs}

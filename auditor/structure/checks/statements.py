@@ -40,8 +40,8 @@ class Statement:
     unit: str
     lead: str
     """The word or mark right before it, without blanks and emphasis."""
-    names: bool
-    """A colon follows: it names what comes next."""
+    follows: str
+    """The mark right behind it, blanks and emphasis aside: a colon says that it names what comes next."""
     line: int
     indent: int
     labelled: bool
@@ -73,6 +73,8 @@ def statements(layout: Layout, step: Step) -> list[Statement]:
         if value.kind == "flag" or value.start < before or _is_list_mark(data, lines[line], value):
             continue
         cut = max(lines[line], before)
+        if _is_name(data, cut, value):
+            continue
         between = data[cut : value.start].decode(errors="replace")
         label, labelled = _label(between)
         lead = _LAST.search(between)
@@ -82,7 +84,7 @@ def statements(layout: Layout, step: Step) -> list[Statement]:
         found.append(Statement(
             span=Span(message=message, part=part, start=value.start, end=value.end), text=value.text,
             kind=kind_of(value), forms=forms_of(value, after), label=label, labelled=labelled,
-            names=after.lstrip(" *").startswith(":"),
+            follows=after.lstrip(" *")[:1],
             lead=lead[1].casefold() if lead else "", unit=unit[0].casefold() if unit else "", line=line,
             indent=_indent(head),
             heads=not labelled and cut == lines[line] and len(_WORD.findall(head)) <= 3,
@@ -107,6 +109,13 @@ def _line_starts(data: bytes) -> list[int]:
         starts.append(at + 1)
         at = data.find(b"\n", at + 1)
     return starts
+
+
+def _is_name(data: bytes, cut: int, value: Value) -> bool:
+    """Capitals that name what follows (`(DOB: 1970-06-06`), no value."""
+    if not value.text.isalpha() or data[value.end : value.end + 1] != b":":
+        return False
+    return data[cut : value.start].decode(errors="replace").rstrip(" *")[-1:] in ("", "(", ",", "-", "\n")
 
 
 def _indent(head: str) -> int:
