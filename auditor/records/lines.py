@@ -1,10 +1,11 @@
 """Ids of the messages a call saw, in order.
 
 The calls of one conversation see ever longer beginnings of one list. They share it, so that n calls cost n places in
-memory and not n²/2; each `Line` knows how much of the list is its own. Written to JSON it is a plain array.
+memory and not n²/2; each `Line` knows how much of the list is its own. Written to JSON a line is its last id and its
+length: every message of a run names the one before it, so that says it all, in n places and not n²/2.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 
@@ -68,11 +69,73 @@ class Line(Sequence[str]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        """Read from and written as an array (https://docs.pydantic.dev/latest/concepts/types/)."""
+        """Written as {"last", "count"} (https://docs.pydantic.dev/latest/concepts/types/); see `joined`."""
+        text, whole = {"type": "str"}, {"type": "int", "ge": 0}
+        end = {"type": "typed-dict", "extra_behavior": "forbid", "fields": {
+            "last": {"type": "typed-dict-field", "schema": {"type": "nullable", "schema": text}},
+            "count": {"type": "typed-dict-field", "schema": whole},
+        }}  # fmt: skip
+        known = {"type": "is-instance", "cls": cls}
+        read = {"type": "function-after", "function": {"type": "no-info", "function": _End.of}, "schema": end}
         return {
-            "type": "function-after", "function": {"type": "no-info", "function": cls},
-            "schema": handler(tuple[str, ...]), "serialization": {"type": "function-plain", "function": list},
+            "type": "union", "choices": [known, read, handler(tuple[str, ...])],
+            "serialization": {"type": "function-plain", "function": _written},
         }  # fmt: skip
 
 
-__all__ = ["Line", "Shared"]
+class _End(Line):
+    """A line as it was read: only its end is known until `joined` finds the rest."""
+
+    __slots__ = ("last", "length")
+
+    def __init__(self, last: str | None, length: int) -> None:
+        super().__init__()
+        self.last = last
+        self.length = length
+
+    @staticmethod
+    def of(form: Mapping[str, Any]) -> "_End":
+        return _End(form["last"], form["count"])
+
+
+def joined(lines: Sequence[Sequence[str]], parents: Mapping[str, str | None]) -> list[Line]:
+    """Lines that were read, whole again. `parents`: each message's id and that of the one before it. ValueError for a
+    line that names messages nobody has."""
+    whole: list[Line] = []
+    shared = Shared()
+    for line in lines:
+        if not isinstance(line, _End):
+            whole.append(line if isinstance(line, Line) else Line(line))
+            continue
+        grown = _grown(shared, line, parents)
+        if grown is None:
+            shared = Shared()
+            grown = _grown(shared, line, parents)
+        if grown is None:
+            raise ValueError(f"a call names {line.length} messages up to {line.last!r}, which the run does not have")
+        whole.append(grown)
+    return whole
+
+
+def _grown(shared: Shared, end: _End, parents: Mapping[str, str | None]) -> Line | None:
+    """The line over a list that it goes on from (at its end) or lies in; None where it does neither."""
+    missing: list[str] = []
+    at, left = end.last, end.length
+    while left and at is not None and at not in shared.places:
+        if at not in parents:
+            return None
+        missing.append(at)
+        at, left = parents[at], left - 1
+    place = -1 if not left or at is None else shared.places[at]
+    if place != left - 1 or (missing and left != len(shared.ids)):
+        return None
+    for one in reversed(missing):
+        shared.append(one)
+    return Line(shared, end.length)
+
+
+def _written(line: Sequence[str]) -> dict[str, Any]:
+    return {"last": line[-1] if len(line) else None, "count": len(line)}
+
+
+__all__ = ["Line", "Shared", "joined"]

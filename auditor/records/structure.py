@@ -5,11 +5,11 @@ that the same recorded facts give the same ids on every machine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from auditor.records.canonical import content_id
-from auditor.records.lines import Line
+from auditor.records.lines import Line, joined
 from auditor.records.messages import Cost, Role, Span, Usage
 
 StepKind = Literal[
@@ -268,3 +268,10 @@ class Structure:
     """Sentences: what is known to be missing."""
     aliases: tuple[str, ...] = ()
     """Other run ids that were merged into this one."""
+
+    def __post_init__(self) -> None:
+        parents = {message.id: message.parent for message in self.messages}
+        calls = zip(self.calls, joined([call.inputs for call in self.calls], parents), strict=True)
+        object.__setattr__(self, "calls", tuple(
+            call if call.inputs is line else replace(call, inputs=line) for call, line in calls
+        ))  # fmt: skip
