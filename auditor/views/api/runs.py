@@ -1,5 +1,6 @@
 """Routes under /runs: lists, steps, messages, verdicts, findings, audits and their progress."""
 
+import json
 from collections import Counter
 from dataclasses import asdict
 from typing import Annotated, Literal
@@ -239,6 +240,8 @@ def _messages_of(structure: Structure, call: str) -> list[str]:
 def _excerpt(library: Library, step: Step) -> str | None:
     if step.span is not None:
         text = library.quote(step.span)
+        if text is not None and step.span.pointer is not None:
+            text = _unescaped(text)
     elif step.kind == "model_call" or step.message is None:
         return None
     else:
@@ -247,6 +250,14 @@ def _excerpt(library: Library, step: Step) -> str | None:
         except AuditorError:
             return None
     return _cut(text)
+
+
+def _unescaped(text: str) -> str:
+    """The inside of a JSON string as it is read; itself where it is none."""
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
 
 
 def _cut(text: str | None) -> str | None:
