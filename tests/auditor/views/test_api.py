@@ -62,7 +62,9 @@ def test_facets_name_what_can_be_filtered(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo%2Ftool-user%2F0001", "demo/tool-user/0001"])
-@pytest.mark.parametrize("part", ["", "/steps", "/messages", "/claims", "/verdicts", "/findings", "/shape", "/jobs", "/why"])
+@pytest.mark.parametrize(
+    "part", ["", "/steps", "/messages", "/claims", "/verdicts", "/findings", "/shape", "/jobs", "/why"]
+)
 def test_run_ids_with_slashes_work_encoded_and_raw(client: TestClient, name: str, part: str) -> None:
     assert get(client, f"/runs/{name}{part}")
 
