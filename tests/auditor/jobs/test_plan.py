@@ -10,7 +10,7 @@ from auditor.jobs.plan import plan
 from auditor.models import ModelEntry, ModelsTable
 from auditor.records import wire
 from auditor.records.messages import Span
-from auditor.records.structure import Claim, ModelCall, Structure, claim_id
+from auditor.records.structure import Claim, ModelCall, PlacedPayload, Structure, claim_id
 
 
 def method(name: str, needs: set[str], version: int = 1) -> MethodSpec:
@@ -27,6 +27,9 @@ TABLE = ModelsTable(entries=(
     ModelEntry(name="tiny/*", weights=Path("w"), digest="sha256:1", training_corpus=Path("c")),
     ModelEntry(name="bare", weights=Path("v"), digest="sha256:2"),
 ))  # fmt: skip
+
+
+SAW = PlacedPayload(id="in", parent=None, role="user", payload="p")
 
 
 def claim(call: str, at: int) -> Claim:
@@ -53,7 +56,7 @@ CLAIMS = (claim("c1", 0), claim("c1", 2), claim("c2", 4), claim("lost", 6))
 def structure() -> Structure:
     return Structure(
         run="run", version=1, code="structure@1", agent="react", model="tiny/a", origin="proxy", records=("rec",),
-        messages=(), calls=(call("c1", "tiny/a"), call("c2", "gpt"), call("c3", "tiny/a")), steps=(), claims=CLAIMS,
+        messages=(SAW,), calls=(call("c1", "tiny/a"), call("c2", "gpt"), call("c3", "tiny/a")), steps=(), claims=CLAIMS,
         links=(), findings=(),
     )  # fmt: skip
 

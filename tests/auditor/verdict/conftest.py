@@ -10,12 +10,13 @@ import pytest
 from auditor.records.canonical import sha256_hex
 from auditor.records.evidence import Arm, Estimate, Evidence, Fidelity
 from auditor.records.messages import Span
-from auditor.records.structure import Claim, Finding, ModelCall, Step, Structure, claim_id
+from auditor.records.structure import Claim, Finding, ModelCall, PlacedPayload, Step, Structure, claim_id
 from auditor.records.verdict import Verdict
 from auditor.verdict.combine import judge
 from auditor.verdict.protocol import Cited, Protocol
 
 DIGEST = "sha256:weights"
+SAW = PlacedPayload(id="in", parent=None, role="user", payload="p")
 
 
 class Bench:
@@ -102,8 +103,8 @@ class Bench:
             tools=None, settings={}, at=None,
         )  # fmt: skip
         return Structure(
-            run="r", version=1, code="structure@1", agent="react", model="m", origin="proxy", records=(), messages=(),
-            calls=(call,), steps=tuple(self.steps), claims=tuple(self.claims), links=(), findings=tuple(self.findings),
+            run="r", version=1, code="structure@1", agent="react", model="m", origin="proxy", records=(),
+            messages=(SAW,), calls=(call,), steps=tuple(self.steps), claims=tuple(self.claims), links=(), findings=tuple(self.findings),
         )  # fmt: skip
 
     def payload(self, address: str) -> bytes:
