@@ -104,7 +104,8 @@ class Bench:
         )  # fmt: skip
         return Structure(
             run="r", version=1, code="structure@1", agent="react", model="m", origin="proxy", records=(),
-            messages=(SAW,), calls=(call,), steps=tuple(self.steps), claims=tuple(self.claims), links=(), findings=tuple(self.findings),
+            messages=(SAW,), calls=(call,), steps=tuple(self.steps), claims=tuple(self.claims), links=(),
+            findings=tuple(self.findings),
         )  # fmt: skip
 
     def payload(self, address: str) -> bytes:
