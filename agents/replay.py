@@ -26,7 +26,7 @@ from typing import Any
 
 import httpx2
 
-from agents.selectors import choose
+from agents.selectors import choose, score_of
 
 Json = Mapping[str, Any]
 Ask = Callable[[Json], Json]
@@ -34,7 +34,6 @@ Ask = Callable[[Json], Json]
 MOST_TURNS = 24
 """Live calls that one edit may set off in a row."""
 _SHORT = 6
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 class Stopped(Exception):
@@ -198,10 +197,10 @@ class _Drive:
         call = candidate.get("scored_by")
         if call is None or call not in self.live:
             return float(candidate["score"])
-        numbers = _NUMBER.findall(text_of(self.outputs[call]))
-        if not numbers:
-            raise Stopped(f"the model gave no score: {text_of(self.outputs[call])[:100]!r}")
-        return float(numbers[-1])
+        try:
+            return score_of(text_of(self.outputs[call]))
+        except ValueError as fault:
+            raise Stopped(str(fault)) from fault
 
     def _settle(self, number: int, old: Json, new: Json, messages: list[Json]) -> None:
         self.outputs[number], self.last = new, messages

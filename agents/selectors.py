@@ -1,5 +1,6 @@
 """Branch selectors: plain code over scores, so that what they took can be worked out again from what they saw."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 Selector = Callable[[Sequence[float], int], tuple[int, ...]]
@@ -21,3 +22,12 @@ SELECTORS: Mapping[str, Selector] = {
 def choose(selector: str, scores: Sequence[float], keep: int = 1) -> tuple[int, ...] | None:
     """What a selector takes of these scores; None for one that is not known, or without scores."""
     return SELECTORS[selector](scores, max(1, keep)) if selector in SELECTORS and scores else None
+
+
+def score_of(text: str) -> float:
+    """The last number in a scoring reply; ValueError when it has none."""
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", text)
+    if not numbers:
+        raise ValueError(f"the model gave no score: {text[:100]!r}")
+    number = float(numbers[-1])
+    return int(number) if number.is_integer() else number

@@ -4,13 +4,12 @@ Breadth first keeps the best states of every level; depth first goes on from a s
 The selector is plain code; what it was given and what it took goes to the recorder, because no wire shows it.
 """
 
-import re
 from collections.abc import Callable, Sequence
 
 from langchain_core.language_models import BaseChatModel
 
 from agents.recorders.spans import RunRecorder
-from agents.selectors import choose
+from agents.selectors import choose, score_of
 
 Ask = Callable[[str], str]
 """Prompt -> what the model says."""
@@ -82,12 +81,3 @@ def depth_first(
     if found is None and not visited:
         raise ValueError("nothing was proposed")
     return found if found is not None else max(visited, key=lambda one: one[0])[1]
-
-
-def score_of(text: str) -> float:
-    """The last number in a scoring reply; ValueError when it has none."""
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", text)
-    if not numbers:
-        raise ValueError(f"the model gave no score: {text!r}")
-    number = float(numbers[-1])
-    return int(number) if number.is_integer() else number

@@ -115,13 +115,13 @@ class ThreadIndex:
 
     def __init__(self, table: Table = in_memory, placing: Placing = place) -> None:
         self._placing = placing
-        self._traces = Traces(table, self.settled)
         self._echoes = Echoes(table, self.settled)
         self._retries = Retries(table)
         self._aliases: MutableMapping[tuple[str, str], str] = table()
         self._former: MutableMapping[tuple[str, str], set[str]] = table()
         """Run → runs that were merged into it."""
         self._responses: MutableMapping[tuple[str, str], str] = table()
+        self._traces = Traces(table, self.settled, self._responses)
         self._conversations: MutableMapping[tuple[str, str], str] = table()
         self._waiting: MutableMapping[tuple[str, str], list[str]] = table()
         """Response id nobody gave yet → runs that began with a call naming it."""

@@ -1,7 +1,7 @@
 """Which run a place in a trace belongs to. Looks at the whole trace, never at the order of arrival: late and
 out-of-order spans end in the same run (the rules are in threads)."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from auditor.records.telemetry import RUN_ATTRIBUTE, TelemetrySpan
@@ -27,15 +27,17 @@ class _Trace:
 class Traces:
     """Keys only, each under (project, key); `table` makes the mappings that grow with what is recorded."""
 
-    def __init__(self, table: Table, settled: Settled) -> None:
+    def __init__(
+        self, table: Table, settled: Settled, responses: Mapping[tuple[str, str], str]
+    ) -> None:
+        """responses: id of an answer a proxied call gave -> its run, kept by the caller."""
         self._settled = settled
+        self._responses = responses
         self._span_runs: MutableMapping[tuple[str, str], str] = table()
         self._parents: MutableMapping[tuple[str, str], str | None] = table()
         self._trace_runs: MutableMapping[tuple[str, str], set[str]] = table()
         self._trace_calls: MutableMapping[tuple[str, str], list[tuple[str, str]]] = table()
         self._traces: MutableMapping[tuple[str, str], _Trace] = table(_Trace)
-        self._responses: MutableMapping[tuple[str, str], str] = table()
-        """Response id a proxied call gave → its run."""
         self._span_responses: MutableMapping[tuple[str, str], set[str]] = table()
         """Response id a span tells of → trace ids."""
         self._given: MutableMapping[tuple[str, str], set[str]] = table()
@@ -67,8 +69,6 @@ class Traces:
         named = trace_of(traceparent)
         if named is not None and traceparent is not None:
             self._trace_calls.setdefault((project, named[0]), []).append((run, traceparent))
-        if call.call.about is None and call.call.response_id:
-            self._responses[project, call.call.response_id] = run
         traces = set(self._span_responses.get((project, call.call.response_id or ""), ()))
         for own in given_tools(call.call):
             self._given.setdefault((project, own), set()).add(run)

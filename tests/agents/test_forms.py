@@ -105,7 +105,10 @@ def test_samples_vote_and_the_first_of_equals_wins(told: Any) -> None:
     recorder, spans = told
     drawn = iter(["so 7", "so 5", "hm", "so 5", "so 7"])
     model = Scripted(rule=lambda _: next(drawn))
-    last = lambda text: text.split()[-1] if "so" in text else None  # noqa: E731
+
+    def last(text: str) -> str | None:
+        return text.split()[-1] if "so" in text else None
+
     assert samples(model, "s", "?", 5, last, recorder) == "7"
     (span,) = spans()
     assert json.loads(span["auditor.vote"]) == {"answers": ["7", "5", None, "5", "7"], "winner": "7"}
